@@ -1,0 +1,29 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden cases and data that lies beside the project; users don't have it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared (golden cases, real data) is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path):
+    """``golden("losses")`` loads a golden case as a dict; half-precision arrays are widened."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        with np.load(shared / "golden" / f"{name}.npz", allow_pickle=False) as archive:
+            case = {key: archive[key] for key in archive.files}
+        return {k: v.astype(np.float64) if v.dtype == np.float16 else v for k, v in case.items()}
+
+    return load
