@@ -77,7 +77,9 @@ class MethodCard:
     :class:`Fitted` (kind ``"classifier"``) or an :class:`Explainer` (kind ``"explainer"``).
     ``quick`` holds the parameters that ``--preset quick`` changes from the declared defaults,
     which are the paper's. ``code`` names the modules (or packages) whose source decides the
-    result: their hash enters the cache key.
+    result: their hash enters the cache key (by default the package or file of ``fit``).
+    ``epochs(parameters)`` tells how many epochs of training a fit takes, for the estimate that a
+    run prints before it starts.
     """
 
     name: str
@@ -90,6 +92,7 @@ class MethodCard:
     needs: frozenset[str] = frozenset()
     code: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    epochs: Callable[[Any], int] | None = None
     reference: bool = False  # an uninterpretable reference row, set apart in tables
 
 

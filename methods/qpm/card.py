@@ -1,0 +1,62 @@
+"""Card of QPM: what it is, what it takes, what --preset quick changes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from benchmark.contracts import MethodCard
+from benchmark.recipe import FineTuning
+
+
+class QPMParameters(FineTuning):
+    """QPM's own parameters; the fine-tuning's are inherited."""
+
+    n_features: int = Field(50, ge=1, description="n_f*: features that are selected")
+    n_per_class: int = Field(5, ge=1, description="n_wc: features assigned to each class")
+    exact_per_class: bool = Field(
+        True, description="exactly n_wc per class (eq. 3); else on average, with a class bias"
+    )
+    similarity: Literal["pearson", "auroc"] = Field(
+        "pearson", description="A: correlation of features and classes, or AUROC (table 10)"
+    )
+    redundancy: bool = Field(True, description="R: penalise similar features (eq. 5)")
+    bias: Literal["locality", "locality_code", "centre", "none", "file"] = Field(
+        "locality",
+        description="b: eq. 8; as the authors' code has it; eq. 26; none; or bias_file",
+    )
+    bias_file: str | None = Field(None, description=".npy with one value per dense feature")
+    bias_weight: float = Field(
+        10**-0.5, ge=0, description="lambda: largest magnitude of b (1/sqrt(10))"
+    )
+    solver: Literal["local", "highs", "gurobi"] = Field(
+        "local", description="solver of the assignment problem; only gurobi needs a licence"
+    )
+    time_limit: float | None = Field(
+        None, gt=0, description="seconds that the solver may take; a cap, reported when hit"
+    )
+
+
+CARD = MethodCard(
+    name="qpm",
+    title="QPM",
+    kind="classifier",
+    paper="Norrenbrock et al., QPM (ICLR 2025)",
+    parameters=QPMParameters,
+    fit="methods.qpm.method:fit",
+    code=("methods.qpm", "methods.sparse_head"),
+    epochs=lambda parameters: parameters.epochs,
+    quick={
+        "n_features": 20,
+        "epochs": 12,
+        "batch_size": 32,
+        "learning_rate": 0.02,
+        "step_epochs": 3,
+        "augment": "light",
+    },
+    deviations=(
+        "the assignment is solved by local search with a certified bound, not by Gurobi",
+        "epsilon of section 4.1.1 is found by a min-degree greedy independent set, not exactly",
+    ),
+)
