@@ -1,0 +1,53 @@
+"""One door to all solvers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmark.contracts import Progress, Silent
+from methods.qpm.assignment.monitor import Monitor, Watcher
+from methods.qpm.assignment.problem import AssignmentProblem, Solution, verify
+
+
+def solve(
+    problem: AssignmentProblem,
+    solver: str = "local",
+    *,
+    time_limit: float | None = None,
+    gap: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    watch: Watcher | None = None,
+    **options: Any,
+) -> Solution:
+    """Solve a problem; the returned solution is verified.
+
+    >>> problem = AssignmentProblem([[1.0, 0.9, 0.0], [1.0, 0.2, 0.5]], None, None, 2, 1)
+    >>> solution = solve(problem)
+    >>> solution.selected, solution.objective
+    (array([0, 1]), 950.0)
+    """
+    monitor = Monitor(problem, time_limit=time_limit, gap=gap, watch=watch)
+    SOLVERS[solver](problem, monitor, seed, progress or Silent(), **options)
+    solution = monitor.solution(solver)
+    verify(problem, solution)
+    return solution
+
+
+def _local(
+    problem: AssignmentProblem, monitor: Monitor, seed: int, progress: Progress, **options: Any
+) -> None:
+    from methods.qpm.assignment.local import search
+
+    gain = problem.gain
+    if problem.exact_per_class:
+        best = np.sort(gain, axis=1)[:, -problem.n_per_class :].sum()
+    else:
+        best = np.sort(gain.ravel())[-problem.n_assignments :].sum()
+    monitor.tighten(best + np.sort(problem.bias)[-problem.n_features :].sum())
+    search(problem, monitor, seed, progress, **options)
+
+
+SOLVERS = {"local": _local}
