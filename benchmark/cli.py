@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal
 
-import click
 import typer
-from typer.core import TyperGroup
 
-from benchmark import __version__
 from benchmark.contracts import UserError
 
 
-class _Suggesting(TyperGroup):
-    """A mistyped command is answered with the nearest one."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.list_commands(ctx):
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if near:
-                ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")
-        return super().resolve_command(ctx, args)
-
-
 app = typer.Typer(
-    cls=_Suggesting,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,7 +20,6 @@ app = typer.Typer(
     epilog="Start with: python -m benchmark run --methods dense,qpm --dataset toybirds",
 )
 
-Words = Annotated[list[str] | None, typer.Option()]
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder that holds the papers' datasets.", metavar="DIR"),
@@ -45,7 +28,7 @@ CacheDir = Annotated[
     Path | None,
     typer.Option(
         "--cache-dir",
-        help="Cache that all runs share. [default: $BENCHMARK_CACHE or the user's cache folder]",
+        help="Cache that all runs share. (default: $BENCHMARK_CACHE, or else the user's cache folder)",
         metavar="DIR",
     ),
 ]
@@ -73,16 +56,12 @@ def run(
         ),
     ] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            help="quick or paper. [default: the dataset's own]",
-            click_type=click.Choice(["quick", "paper"]),
-        ),
+        Literal["quick", "paper"] | None,
+        typer.Option("--preset", help="Size of the recipe. (default: the dataset's own)"),
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option("--seeds", help="Seeds: 16,17 or 16-20. [default: the preset's]"),
+        typer.Option("--seeds", help="Seeds: 16,17 or 16-20. (default: the preset's)"),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -106,18 +85,14 @@ def run(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder of the run. [default: runs/DATASET-PRESET]"),
+        typer.Option("--out", "-o", help="Folder of the run. (default: runs/DATASET-PRESET)"),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")
     ] = None,
     precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            help="auto takes bf16 where the hardware gains from it.",
-            click_type=click.Choice(["auto", "bf16", "float32"]),
-        ),
+        Literal["auto", "bf16", "float32"] | None,
+        typer.Option("--precision", help="auto takes bf16 where the hardware gains from it."),
     ] = None,
     data_root: DataRoot = None,
     cache_dir: CacheDir = None,
@@ -159,7 +134,11 @@ def run(
         store=Store(_cache(cache_dir)),
         progress=_terminal(),
     )
-    runner.execute(work)
+    try:
+        runner.execute(work)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command continues where it was", err=True)
+        raise typer.Exit(130) from None
     files = _report([work.folder], work.folder, registry)
     typer.echo(f"report: {files['report.html']}")
     if work.failed:
@@ -173,7 +152,7 @@ def report(
     folders: Annotated[list[Path], typer.Argument(help="Folders that runs have left.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where to write. [default: the first folder]"),
+        typer.Option("--out", "-o", help="Where to write. (default: the first folder)"),
     ] = None,
     plugin: Plugin = None,
 ) -> None:
@@ -226,23 +205,10 @@ def prepare(
 def main() -> None:
     """Run the command line; what the user can mend is one sentence and exit status 2."""
     try:
-        app(prog_name="python -m benchmark", standalone_mode=False)
+        app(prog_name="python -m benchmark")
     except UserError as error:
-        _stop(f"error: {error}", 2)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.UsageError as error:
-        error.show()
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        _stop("interrupted: the same command continues where it was", 130)
-    except BrokenPipeError:
-        sys.exit(1)
-
-
-def _stop(line: str, status: int) -> NoReturn:
-    print(line, file=sys.stderr)
-    sys.exit(status)
 
 
 def _split(text: str | None) -> list[str] | None:

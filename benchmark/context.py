@@ -269,15 +269,14 @@ class Context:
         return shared.fit(classifier, plain, self.folder, name=name, axes=(self.method,))
 
     def extract(self, classifier: Classifier, name: str) -> tables.Features:
-        """All features of a fine-tuned backbone, kept in the fit's folder."""
+        """The training features of a fine-tuned backbone, kept in the fit's folder."""
         folder = self.folder / name
         if not (folder / "statistics.npz").exists() or not (folder / "done").exists():
             folder.mkdir(exist_ok=True)
             shared = self.shared
             tables.extract(
-                classifier, shared.train_batches, shared.test_batches, shared.setting(), folder,
-                self.progress,
-            )  # fmt: skip
+                classifier, shared.train_batches, None, shared.setting(), folder, self.progress
+            )
             (folder / "done").touch()
         return tables.load(folder)
 

@@ -52,7 +52,7 @@ class Features:
     """What the stage "features" leaves: tables of both splits, statistics of the training one."""
 
     train: Table
-    test: Table
+    test: Table | None  # None where only the training split was extracted
     mean: np.ndarray  # (n_f,) of the training features
     deviation: np.ndarray  # (n_f,), population, at least 1e-5
     locality: Locality
@@ -61,14 +61,16 @@ class Features:
 def extract(
     classifier: Classifier,
     train: TestBatches,
-    test: TestBatches,
+    test: TestBatches | None,
     setting: Setting,
     folder: Path,
     progress: Progress,
 ) -> None:
-    """Stream both splits through the backbone into ``folder``."""
+    """Stream the splits through the backbone into ``folder``; without ``test`` only the first."""
     sums = _Sums(classifier.backbone.n_features)
     for name, batches, watch in (("train", train, sums.add), ("test", test, None)):
+        if batches is None:
+            continue
         shape = (len(batches.split), classifier.backbone.n_features)
         table = np.lib.format.open_memmap(
             folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape
@@ -98,7 +100,8 @@ def load(folder: Path) -> Features:
     with np.load(folder / "statistics.npz") as archive:
         values = {key: archive[key] for key in archive.files}
     mean, deviation = values.pop("mean"), values.pop("deviation")
-    return Features(table("train"), table("test"), mean, deviation, Locality(**values))
+    test = table("test") if (folder / "test.npy").exists() else None
+    return Features(table("train"), test, mean, deviation, Locality(**values))
 
 
 def _moments(table: np.ndarray, rows: int = 65536) -> dict[str, np.ndarray]:

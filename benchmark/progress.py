@@ -30,7 +30,7 @@ class Terminal:
         self._live: Progress | None = None
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def track(
         self, iterable: Iterable[T], description: str, total: int | None = None

@@ -186,7 +186,10 @@ def run_cell(cell: Cell, shared: Shared, run: Run) -> dict[str, Any]:
             lambda folder: _draw(fit, shared, folder),
         )
         if (drawn.folder / "comparisons.json").exists():
-            shutil.copytree(drawn.folder, run.folder / "artifacts" / key, dirs_exist_ok=True)
+            shutil.copytree(
+                drawn.folder, run.folder / "artifacts" / key, dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("stage.json"),
+            )  # fmt: skip
         record["timings"] = [
             *_stages(about["stages"], fit, run),
             {"stage": "fit", **_time(fit), "parts": about["parts"]},
