@@ -67,7 +67,7 @@ class _WithoutChildren(nn.Sequential):
 class _Swin(nn.Module):
     """torchvision's Swin ends in (N, h, w, n_f); here the channels come second."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.features, self.norm = model.features, model.norm
 
@@ -78,7 +78,7 @@ class _Swin(nn.Module):
 class _Timm(nn.Module):
     """A timm model up to its feature maps."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
@@ -112,7 +112,8 @@ def _thin(name: str, weights: str | None) -> nn.Module:
         raise UserError("thin_resnet has no ImageNet weights: use --weights none or a file")
     # One block a stage and a 3 x 3 stem: small enough for two cores, and 8 x 8 maps at 64 pixels.
     return ResNet(
-        BasicBlock, (1, 1, 1, 1), num_classes=0, global_pool="", channels=(32, 64, 128, 256),
+        BasicBlock, (1, 1, 1, 1), num_classes=0,  # type: ignore[arg-type]
+        global_pool="", channels=(32, 64, 128, 256),
         stem_type="deep", stem_width=16, replace_stem_pool=False, zero_init_last=False,
     )  # fmt: skip
 
@@ -235,13 +236,15 @@ def _load_file(model: nn.Module, file: Path, name: str) -> None:
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        state = load_file(file)
+        found: dict[str, Any] = dict(load_file(file))
     else:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    state: dict[str, torch.Tensor] = found.get("state_dict", found)
     own = model.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    missing = [k for k in own if k not in fitting and not k.startswith(("fc.", "head", "AuxLogits"))]
+    missing = [
+        k for k in own if k not in fitting and not k.startswith(("fc.", "head", "AuxLogits"))
+    ]
     if missing:
         raise UserError(
             f"--weights {file} does not fit {name}: {len(missing)} of {len(own)} tensors are "

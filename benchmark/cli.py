@@ -11,7 +11,6 @@ import typer
 
 from benchmark.contracts import UserError
 
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -28,7 +27,7 @@ CacheDir = Annotated[
     Path | None,
     typer.Option(
         "--cache-dir",
-        help="Cache that all runs share. (default: $BENCHMARK_CACHE, or else the user's cache folder)",
+        help="Cache that all runs share. (default: $BENCHMARK_CACHE, or the user's cache folder)",
         metavar="DIR",
     ),
 ]

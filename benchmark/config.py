@@ -18,7 +18,7 @@ Preset = Literal["quick", "paper"]
 
 
 class DataParameters(Parameters):
-    """How images are read; a group of its own beside the methods' (``--set data.image_size=96``)."""
+    """How images are read, a group beside the methods' (``--set data.image_size=96``)."""
 
     image_size: int | None = Field(
         None, ge=16, le=1024, description="pixels of a side; none: the backbone's usual size"
@@ -105,9 +105,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def resolve(
-    group: str, preset: Preset, given: Mapping[str, Any], registry: Registry
-) -> Parameters:
+def resolve(group: str, preset: Preset, given: Mapping[str, Any], registry: Registry) -> Parameters:
     """A group's parameters: declared defaults, then the preset's, then the given ones.
 
     Raises :class:`UserError` for unknown groups and parameters and for values out of range.

@@ -130,7 +130,9 @@ class Shared:
 
     def beta(self, recipe: Recipe) -> float:
         """The weight of the diversity loss: the recipe's, or else the backbone's."""
-        return diversity_weight(self.backbone.name) if recipe.diversity is None else recipe.diversity
+        return (
+            diversity_weight(self.backbone.name) if recipe.diversity is None else recipe.diversity
+        )
 
     def accuracy(self, classifier: Classifier) -> float:
         """Share of the test images that are classified rightly."""

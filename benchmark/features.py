@@ -86,7 +86,7 @@ def extract(
         table.flush()
         np.save(folder / f"{name}_labels.npy", batches.split.labels)
         if watch:
-            np.savez(folder / "statistics.npz", **sums.result(), **_moments(table))
+            np.savez(folder / "statistics.npz", **(sums.result() | _moments(table)))  # type: ignore[arg-type]
 
 
 def load(folder: Path) -> Features:

@@ -49,7 +49,9 @@ class Terminal:
                 task = bars.add_task(description, total=total, note="")
 
                 def advance(by: float = 1, note: str = "") -> None:
-                    bars.update(task, advance=by, **({"note": note} if note else {}))
+                    bars.update(task, advance=by)
+                    if note:
+                        bars.update(task, note=note)
 
                 try:
                     yield advance

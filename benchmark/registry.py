@@ -43,7 +43,7 @@ class Registry:
             if isinstance(card, kind):
                 if card.name in cards:
                     raise UserError(f"{source} brings {card.name!r}, a name that is taken already")
-                cards[card.name] = card  # type: ignore[index, assignment]
+                cards[card.name] = card  # type: ignore[assignment]
                 return
         raise UserError(
             f"{source}: CARD must be a MethodCard, MetricCard or DatasetCard of "

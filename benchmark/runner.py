@@ -59,10 +59,10 @@ def execute(run: Run) -> None:
         spec: open_dataset(spec, run.settings, run.registry, run.store, run.progress)
         for spec in run.settings.datasets
     }
-    work = [
-        (share(group, opened[group.dataset], device, run), list(cells(group, run.settings, run.registry)))
-        for group in groups(run.settings, run.registry)
-    ]  # fmt: skip
+    work = []
+    for group in groups(run.settings, run.registry):
+        shared = share(group, opened[group.dataset], device, run)
+        work.append((shared, list(cells(group, run.settings, run.registry))))
     run.folder.mkdir(parents=True, exist_ok=True)
     config.write(config.resolved(run.settings, run.registry), run.folder / "config.yaml")
     announce(run, work)
@@ -201,9 +201,7 @@ def run_cell(cell: Cell, shared: Shared, run: Run) -> dict[str, Any]:
         record["reason"] = _reason(error)
         if not isinstance(error, UserError):
             write_atomically(run.folder / "errors" / f"{key}.txt", traceback.format_exc())
-    record["provenance"] = provenance.describe(str(shared.device)) | {
-        "precision": shared.precision
-    }
+    record["provenance"] = provenance.describe(str(shared.device)) | {"precision": shared.precision}
     text = json.dumps(record, indent=1, allow_nan=False)
     write_atomically(run.folder / "cells" / f"{key}.json", text)
     return record

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from benchmark.classifier import Classifier
 from benchmark.contracts import Progress, Silent, Split, UserError
-from benchmark.recipe import Recipe
 from benchmark.images import train_batches
 from benchmark.losses import feature_diversity_loss
+from benchmark.recipe import Recipe
 from benchmark.store import derive_seed
 
 # loss(selected maps, features, logits, labels, weight) -> scalar

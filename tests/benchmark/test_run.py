@@ -172,9 +172,7 @@ def _attempt(folder: str, cache: str, fields: dict) -> None:
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_numbers(tmp_path, cache, tiny_fields):
-    fields = tiny_fields(
-        ["dense", "qsenn", "qpm"], seeds=[21], parameters={"dense": {"epochs": 4}}
-    )
+    fields = tiny_fields(["dense", "qsenn", "qpm"], seeds=[21], parameters={"dense": {"epochs": 4}})
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["torch", "torchvision", "timm", "sklearn.cluster"])
     times = random.Random(0)
