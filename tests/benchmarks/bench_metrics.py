@@ -1,4 +1,6 @@
-"""Timings of the metrics and losses: ``pytest tests/benchmarks/bench_metrics.py --benchmark-enable``.
+"""Timings of the metrics and the losses.
+
+``pytest tests/benchmarks/bench_metrics.py --benchmark-enable`` runs them.
 
 Contrastiveness is timed beside scikit-learn's one mixture after the other, on the same features
 in the same run; both are per call, so divide by the number of features to compare other sizes.
@@ -59,7 +61,7 @@ def test_class_independence_of_2048_features(benchmark, features):
 
 @pytest.mark.benchmark(group="batches of 2048 maps")
 def test_sid_of_a_batch(benchmark):
-    """64 images, 2048 maps of 28 x 28 (strides of the last two stages set to 1): 5 maps are read."""
+    """64 images, 2048 maps of 28 x 28 (last two strides set to 1), of which 5 are read."""
     maps = torch.rand(64, 2048, 28, 28)
     logits, weight = torch.randn(64, 200), torch.randn(200, 2048)
     assert 0.2 <= benchmark(sid_at_k, maps, logits, weight) <= 1

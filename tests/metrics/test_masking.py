@@ -13,7 +13,7 @@ from benchmark.contracts import Batch, NotApplicable
 from metrics import average_drop, average_increase
 from metrics.masking import average_drop_of, average_increase_of, scores_of
 
-probabilities = st.floats(0.001, 1, width=32)
+probabilities = st.floats(0.001, 1)
 
 
 @settings(max_examples=50, deadline=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -192,7 +194,7 @@ def test_any_way_to_cut_batches_gives_the_same(seed, k, cuts):
         edges = sorted({0, len(maps), *cuts})
         pieces = [
             function(maps[a:b], logits[a:b], weight, k=k, reduction="none")
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in pairwise(edges)
         ]
         torch.testing.assert_close(torch.cat(pieces), whole, rtol=0, atol=0, equal_nan=True)
         counted = whole[~whole.isnan()]
