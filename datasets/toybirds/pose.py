@@ -1,0 +1,135 @@
+"""How a bird stands in the picture: from its own frame to pixels.
+
+A bird's frame has x towards the beak and y upwards, the body about one unit to each side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+NECK = np.array([0.40, 0.30])  # what the head turns about
+HIPS = np.array([[0.10, -0.44], [-0.10, -0.46]])  # near, far
+LEG = 0.36
+
+# Where CUB's parts are, in the bird's frame; those of the head turn with it.
+PARTS: dict[str, tuple[float, float]] = {
+    "back": (-0.12, 0.34),
+    "beak": (0.92, 0.47),
+    "belly": (-0.05, -0.40),
+    "breast": (0.50, -0.06),
+    "crown": (0.50, 0.72),
+    "forehead": (0.72, 0.64),
+    "left eye": (0.61, 0.53),
+    "left leg": (0.10, -0.60),
+    "left wing": (-0.10, 0.02),
+    "nape": (0.27, 0.46),
+    "right eye": (0.61, 0.53),
+    "right leg": (0.10, -0.60),
+    "right wing": (-0.10, 0.02),
+    "tail": (-1.00, -0.36),
+    "throat": (0.66, 0.27),
+}
+HEAD_PARTS = frozenset(("beak", "crown", "forehead", "left eye", "right eye", "throat"))
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Angles in radians, factors around 1, and the place in canvas pixels.
+
+    ``facing`` is 1 to the right, -1 to the left; ``tilt`` lifts the front, ``nod`` the beak;
+    ``tail`` lifts the tail; ``turn`` narrows the bird as it turns towards the viewer.
+    """
+
+    facing: int
+    tilt: float
+    nod: float
+    tail: float
+    turn: float
+    plump: float
+    stance: float
+    scale: float = 1.0
+    origin: tuple[float, float] = (0.0, 0.0)
+
+
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """A pose by chance, not yet placed."""
+    return Pose(
+        facing=int(rng.choice((-1, 1))),
+        tilt=rng.uniform(-0.35, 0.40),
+        nod=rng.uniform(-0.40, 0.35),
+        tail=rng.uniform(-0.35, 0.35),
+        turn=rng.uniform(0.80, 1.0),
+        plump=rng.uniform(0.93, 1.08),
+        stance=rng.uniform(-0.12, 0.12),
+    )
+
+
+def rotation(angle: float) -> np.ndarray:
+    """Turns row vectors counter-clockwise (y upwards)."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def head(points: np.ndarray, pose: Pose) -> np.ndarray:
+    """Points of the head, turned about the neck, still in the bird's frame."""
+    return (np.asarray(points, dtype=float) - NECK) @ rotation(pose.nod) + NECK
+
+
+def place(points: np.ndarray, pose: Pose) -> np.ndarray:
+    """Points of the bird's frame to canvas pixels."""
+    turned = (np.asarray(points, dtype=float) * (1, pose.plump)) @ rotation(pose.tilt)
+    return turned * (pose.facing * pose.turn, -1) * pose.scale + pose.origin
+
+
+def feet(pose: Pose) -> np.ndarray:
+    """(2, 2): where the near and the far foot stand, in canvas pixels.
+
+    Legs hang from the hips and stay upright whatever the tilt.
+    """
+    reach = np.array([[pose.stance + 0.05, LEG], [pose.stance - 0.03, LEG]])
+    return place(HIPS, pose) + reach * (pose.facing * pose.turn, 1) * pose.scale
+
+
+def fitted(pose: Pose, outlines: np.ndarray, side: float, share: float, where: np.ndarray) -> Pose:
+    """The pose placed so that outlines fill ``share`` of a square picture's side.
+
+    Args:
+        pose: not yet placed.
+        outlines: (n, 2) points in the bird's frame, the feet apart.
+        side: of the canvas in pixels.
+        share: of the side that the longer extent takes.
+        where: two numbers in [0, 1], the place within the room that is left.
+    """
+    points = np.concatenate([place(outlines, pose), feet(pose)])
+    low, high = points.min(0), points.max(0)
+    scale = share * side / (high - low).max()
+    room = side - (high - low) * scale
+    margin = 0.04 * side
+    corner = np.clip(where * room, margin, np.maximum(margin, room - margin))
+    origin = corner - low * scale
+    return replace(pose, scale=float(scale), origin=(float(origin[0]), float(origin[1])))
+
+
+def part_places(pose: Pose) -> dict[str, tuple[float, float] | None]:
+    """Where each of CUB's parts is in canvas pixels, or None on the side that is turned away."""
+    near, away = ("left", "right") if pose.facing < 0 else ("right", "left")
+    standing = feet(pose)
+    hips = place(HIPS, pose)
+    shins = {near: (hips[0] + standing[0]) / 2, away: (hips[1] + standing[1]) / 2}
+    found: dict[str, tuple[float, float] | None] = {}
+    for name, point in PARTS.items():
+        side, _, rest = name.partition(" ")
+        if rest == "leg":
+            x, y = shins[side]
+        elif side == away and rest:
+            found[name] = None
+            continue
+        else:
+            at = np.array([point])
+            x, y = place(head(at, pose) if name.split()[-1] in {"eye"} | HEAD_PARTS else at, pose)[
+                0
+            ]
+        found[name] = (float(x), float(y))
+    return found
