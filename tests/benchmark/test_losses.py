@@ -25,6 +25,15 @@ GROUNDING_CASES = ("relu_binary", "signed_binary", "tiny_features", "uneven_bina
 PRECISIONS = {"f32": torch.float32, "f64": torch.float64}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On tensors this small threads only wait for each other, on a busy machine for long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def losses(golden):
     return golden("losses")

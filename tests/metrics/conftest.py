@@ -47,6 +47,15 @@ class Case:
         )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On tensors this small threads only wait for each other, on a busy machine for long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def golden_case(golden) -> Callable[[str], Case]:
     return cache(lambda name: Case(name, golden(f"metrics_{name}")))

@@ -118,6 +118,16 @@ def test_nothing_annotated_does_not_apply():
         feature_alignment(torch.rand(4, 2), rows)
 
 
+def test_large_training_sets_are_measured_too():
+    """Golden item 9: no 0 from 7000 training images on."""
+    rng = np.random.default_rng(4)
+    rows = random_rows(rng, samples=7000, count=20000)
+    features = rng.normal(size=(7000, 2))
+    want = np.nanmax(by_hand(features, rows, rows.certainty >= 3), axis=1).mean()
+    got = feature_alignment(torch.from_numpy(features), rows)
+    assert got.item() == pytest.approx(want, abs=1e-12)
+
+
 def test_rows_beyond_the_samples_are_named():
     rows = random_rows(np.random.default_rng(3))
     with pytest.raises(ValueError, match="of 5 training images"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +97,16 @@ def test_cards_need_no_torch():
     code = "import sys, metrics, metrics.cards; sys.exit('torch' in sys.modules)"
     path = {"PYTHONPATH": ":".join(p for p in sys.path if p)}
     assert subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode == 0
+
+
+def test_the_readmes_own_metric_works(inputs):
+    readme = (Path(metrics.__file__).parent / "README.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[-1]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    values = load(names["CARD"].compute)(inputs["sample"])
+    assert values.shape == inputs["sample"].labels.shape
+    assert 0 <= values.min() <= values.max() <= 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
