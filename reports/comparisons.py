@@ -146,21 +146,21 @@ def enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, colour: str) -> np.ndarray:
-    """The image (H, W, 3) uint8 greyed, with the heat map (h, w) in [0, 1] as a veil of colour.
+    """The image (H, W, 3) uint8 in pale grey, tinted by the heat map (h, w) in [0, 1].
 
-    The map is enlarged bilinearly. Where the feature is strongest, the image's own colours show
-    through, for they may be what the feature sees.
+    The map is enlarged bilinearly. The tint keeps light and shade, so that what the feature looks
+    at stays recognisable beneath it.
     """
     picture = enlarged(image).astype(np.float64)
     size = (picture.shape[1], picture.shape[0])
     heat_map = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    strength = np.clip(np.asarray(heat_map, dtype=np.float64), 0.0, 1.0)[..., None]
-    grey = picture @ np.array([0.299, 0.587, 0.114])
-    quiet = 0.55 * grey[..., None] + 0.45 * 235.0  # pale, so that the colour of the map stands out
-    base = (1 - strength) * quiet + strength * picture
+    strength = 0.85 * np.clip(np.asarray(heat_map, dtype=np.float64), 0.0, 1.0)[..., None]
+    grey = (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
     tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float64)
-    veil = 0.62 * np.sqrt(strength)
-    return np.clip((1 - veil) * base + veil * tint, 0, 255).astype(np.uint8)
+    pale = 0.65 * grey + 84.0
+    tinted = tint * (0.5 + 0.75 * grey / 255)
+    mixed = (1 - strength) * pale + strength * tinted
+    return mixed.clip(0, 255).astype(np.uint8)
 
 
 def figure(comparison: Comparison) -> Figure:

@@ -271,9 +271,12 @@ def times(drawing: Drawing) -> Figure | None:
     for entry, records in drawing.entries.items():
         seconds: dict[tuple[str, bool], float] = defaultdict(float)
         for record in records:
+            place = 0
             for stage, spent, cached in stages_of(record):
                 seconds[stage, cached] += spent / len(records)
-                stages += [] if stage in stages else [stage]
+                if stage not in stages:  # after the stage that it follows
+                    stages.insert(place, stage)
+                place = stages.index(stage) + 1
         if seconds:
             bars[entry] = seconds
     if not bars:
@@ -303,8 +306,10 @@ def times(drawing: Drawing) -> Figure | None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {unit}"))
     handles = [Patch(facecolor=colours[stage], label=stage) for stage in stages]
     found = Patch(facecolor=SURFACE, edgecolor=MUTED, hatch="////", label="found in the cache")
+    handles.append(found)
+    columns = len(handles) if len(handles) < 7 else (len(handles) + 1) // 2
     figure.legend(
-        handles=[*handles, found], loc="outside upper left", ncols=5, frameon=False, fontsize=8
+        handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=8
     )
     return figure
 

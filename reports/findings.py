@@ -42,7 +42,7 @@ def findings(
             *_most_interpretable(frame, mine, scope, cards, interpretability),
         ]
         opening = f"On {scope.dataset} with {scope.backbone}, "
-        paragraphs.append(opening + " ".join(sentences or ["no classifier was measured."]))
+        paragraphs.append(opening + " ".join(sentences or ["no classifier has a result."]))
     return paragraphs
 
 
@@ -155,7 +155,6 @@ def caveats(records: Sequence[Record], replaced: Sequence[Record]) -> list[str]:
             f"{single} of {len(seeds)} rows come from a single seed: no spread, and weak claims."
         )
     if replaced:
-        result.append(
-            f"{len(replaced)} older records of cells that were run again are left out of this page."
-        )
+        n = f"{len(replaced)} older record" + ("s" if len(replaced) > 1 else "")
+        result.append(f"Left out: {n} of cells that were run again with the same settings.")
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,12 +134,10 @@ def _metric_tables(
     title: str,
     order_by: str = "accuracy",
 ) -> list[Table]:
-    runs = {(r.scope, r.entry): 0 for r in records}
-    for record in records:
-        runs[record.scope, record.entry] += 1
-    spread = "Mean ± standard deviation over runs. " if max(runs.values(), default=0) > 1 else ""
     tables = []
     for suffix, mine in backbone_parts(records):
+        runs = Counter((record.scope, record.entry) for record in mine)
+        spread = "Mean ± standard deviation over runs. " if max(runs.values()) > 1 else ""
         backbone, datasets = mine[0].scope.backbone, {r.scope.dataset for r in mine}
         where = f"{', '.join(sorted(datasets))}; backbone {backbone}"
         caption = f"{spread}Best in bold, second best underlined, the reference row apart."

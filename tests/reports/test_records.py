@@ -38,7 +38,7 @@ def test_a_broken_record_is_named(tmp_path, text):
 def test_of_two_records_for_a_cell_the_newer_counts(record_of):
     method = ("m", "M", 0.9, 5, 20, 1, 16)
     old = record_of(*method, started="2025-01-01T00:00:00+0000")
-    new = record_of(*method, started="2025-02-01T00:00:00+0000")
+    new = record_of(*method, started="2025-02-01T00:00:00+0000") | {"key": "0"}
     for order in ([old, new], [new, old]):
         kept, replaced = merge([from_json(data, Path()) for data in order])
         assert [record.key for record in kept] == [new["key"]]
