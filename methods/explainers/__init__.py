@@ -1,0 +1,1 @@
+"""What the explainers stand on: reference images, Omega, channel weights and their reuse."""
