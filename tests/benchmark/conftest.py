@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 TINY = {
-    "datasets": ["toybirds:classes=6,images=8,pixels=32"],
+    "datasets": ["toybirds:classes=6,images=8,pixels=48"],
     "seeds": [1],
     "device": "cpu",
     "precision": "float32",
@@ -47,7 +47,8 @@ def execute(folder: Path, cache: Path, fields: dict[str, Any]) -> list[dict[str,
 
 def tiny(methods: list[str], **changes: Any) -> dict[str, Any]:
     """Fields of a tiny run; parameters given are merged group by group."""
-    parameters = {k: dict(v) for k, v in TINY["parameters"].items()}  # type: ignore[attr-defined]
+    known = TINY["parameters"].items()  # type: ignore[attr-defined]
+    parameters = {k: dict(v) for k, v in known if k in ("data", "dense", *methods)}
     for group, values in changes.pop("parameters", {}).items():
         parameters[group] = parameters.get(group, {}) | values
     return TINY | {"methods": methods, "parameters": parameters} | changes

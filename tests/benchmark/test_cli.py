@@ -101,7 +101,7 @@ def test_run_report_and_replay(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "picky.py").write_text(PLUGIN)
     words = [
         "run", "--methods", "dense,picky", "--plugin", "picky.py", "--seeds", "1,2",
-        "--dataset", "toybirds:classes=6,images=8,pixels=32", "--out", "out",
+        "--dataset", "toybirds:classes=6,images=8,pixels=48", "--out", "out",
         "--set", "data.image_size=32", "--set", "dense.epochs=1", "--set", "dense.batch_size=8",
         "--device", "cpu", "--precision", "float32",
     ]  # fmt: skip

@@ -144,7 +144,7 @@ def test_each_parameter_that_changes_a_result_changes_the_key(
     def key(parameters: dict) -> str:
         fields = {
             "methods": ["qpm"],
-            "datasets": ["toybirds:classes=6,images=8,pixels=32"],
+            "datasets": ["toybirds:classes=6,images=8,pixels=48"],
             "parameters": parameters,
         }
         settings, registry = config.build(fields), discover()
