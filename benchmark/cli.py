@@ -98,9 +98,8 @@ def run(
     plugin: Plugin = None,
 ) -> None:
     """Train, measure and compare: leaves records, results.csv and a report in a folder."""
-    from benchmark import config, runner
+    from benchmark import config
     from benchmark.registry import check_packages, discover
-    from benchmark.store import Store
 
     check_packages()
     fields = config.read(config_file) if config_file else {}
@@ -126,6 +125,10 @@ def run(
     settings = config.build(fields)
     registry = discover([Path(file) for file in settings.plugins])
     config.check(settings, registry)
+
+    from benchmark import runner  # torch comes with it: only now that the run makes sense
+    from benchmark.store import Store
+
     work = runner.Run(
         settings=settings,
         registry=registry,

@@ -56,8 +56,17 @@ def tiny(methods: list[str], **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that tests share, so that the birds are rendered once."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache that tests share, with the birds of tiny runs rendered."""
+    from benchmark import config, runner
+    from benchmark.contracts import Silent
+    from benchmark.registry import discover
+    from benchmark.store import Store
+
+    folder = tmp_path_factory.mktemp("cache")
+    settings = config.build(tiny(["dense"]))
+    for spec in settings.datasets:
+        runner.open_dataset(spec, settings, discover(), Store(folder), Silent())
+    return folder
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_help_needs_no_torch_and_names_the_commands(tmp_path: Path) -> None:
         (["run", "--methods", "qpm", "--dataset", "toybirds", "--plugin", "no.py"], "no.py"),
         (["run", "--config", "no.yaml"], "no.yaml"),
         (["run", "--methods", "dense", "--dataset", "folder:nowhere"], "nowhere"),
-        (["run", "--methods", "dense", "--dataset", "cub"], "images.txt"),
+        (["run", "--methods", "dense", "--dataset", "cub"], "--data-root"),
         (["run", "--methods", "dense", "--dataset", "toybirds:sizes=3"], "sizes"),
         (["report", "nowhere"], "nowhere"),
         (["list", "method"], "did you mean methods"),
