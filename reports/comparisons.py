@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,27 +167,26 @@ def overlay(image: np.ndarray, heat: np.ndarray, colour: str) -> np.ndarray:
 def figure(comparison: Comparison) -> Figure:
     """The comparison as a figure for print."""
     n = len(comparison.columns)
-    result = Figure(figsize=(1.15 * (n + 1), 3.1), layout="constrained")
+    result = Figure(figsize=(1.2 * (n + 1), 3.5), layout="constrained")
     grid = result.subplots(2, n + 1, squeeze=False)
-    for row, (name, example) in enumerate(zip(comparison.names, comparison.examples, strict=True)):
-        axes = grid[row, 0]
-        axes.imshow(example)
-        axes.set_title(_short(name), fontsize=8, color=INK)
+    for row, example in enumerate(comparison.examples):
+        grid[row, 0].imshow(example)
+        grid[row, 0].set_xlabel(_wrapped(comparison.names[row]), fontsize=7, color=INK)
+        grid[row, 0].spines[:].set_visible(False)
         for place, column in enumerate(comparison.columns, 1):
             tile, axes = column.tiles[row], grid[row, place]
             axes.imshow(tile.pixels, alpha=1.0 if tile.assigned else 0.45)
-            title = f"feature {column.feature}\n{_short(column.group)}" if row == 0 else ""
-            axes.set_title(title, fontsize=7, color=column.colour)
             axes.set_xlabel("" if tile.assigned else "not assigned", fontsize=7, color=MUTED)
+            if row == 0:
+                title = f"feature {column.feature}\n{_wrapped(column.group)}"
+                axes.set_title(title, fontsize=7, color=column.colour)
             for spine in axes.spines.values():
                 spine.set(color=column.colour, linewidth=2.0 if tile.assigned else 0.8)
                 spine.set_linestyle("-" if tile.assigned else ":")
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[], facecolor=SURFACE)
-    for axes in grid[:, 0]:
-        axes.spines[:].set_visible(False)
     return result
 
 
-def _short(name: str, length: int = 22) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, width=18, max_lines=2, placeholder=" …"))

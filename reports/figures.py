@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from benchmark.progress import duration
 from reports.records import Entry, Record, Scope, by_entry, scopes_of
 from reports.style import INK, MUTED, RULE, SERIES, SURFACE, Style
-from reports.tidy import stages_of, summarise
+from reports.tidy import mean_stages, stage_order, summarise
 
 WIDTH, HEIGHT = 4.7, 3.3  # inches
 
@@ -215,10 +214,10 @@ def training_curve(
                 x, y, starts = _curve(record, quantity)
                 if not np.isfinite(y).any():
                     continue
-                axes.plot(x, scale * y, color=style.colour, linewidth=1.3, alpha=0.85)
                 axes.plot(
-                    x[starts], scale * y[starts], linestyle="", marker=style.mark, markersize=6,
-                    color=style.colour, markeredgecolor=SURFACE,
+                    x, scale * y, color=style.colour, linewidth=1.3, alpha=0.85, markersize=6,
+                    marker=style.mark, markeredgecolor=SURFACE,
+                    markevery=[] if reference else starts,
                 )  # fmt: skip
                 shown[entry.method] = entry.title
         if not shown:
@@ -232,7 +231,7 @@ def training_curve(
     return draw
 
 
-def _curve(record: Record, quantity: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _curve(record: Record, quantity: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Epochs over all phases, the quantity (NaN between phases), where each phase starts."""
     x: list[float] = []
     y: list[float] = []
@@ -248,7 +247,7 @@ def _curve(record: Record, quantity: str) -> tuple[np.ndarray, np.ndarray, np.nd
         done += len(history)
         x.append(done + 0.5)
         y.append(np.nan)
-    return np.array(x), np.array(y), np.array(starts, dtype=int)
+    return np.array(x), np.array(y), starts
 
 
 def _legend(figure: Figure, names: Mapping[str, str], styles: Mapping[str, Style]) -> None:
@@ -266,44 +265,34 @@ def _legend(figure: Figure, names: Mapping[str, str], styles: Mapping[str, Style
 def times(drawing: Drawing) -> Figure | None:
     """Seconds per stage as stacked bars, mean over runs; what was found in the cache (and cost
     its seconds in an earlier cell or run) is hatched."""
-    stages: list[str] = []
-    bars: dict[Entry, dict[tuple[str, bool], float]] = {}
-    for entry, records in drawing.entries.items():
-        seconds: dict[tuple[str, bool], float] = defaultdict(float)
-        for record in records:
-            place = 0
-            for stage, spent, cached in stages_of(record):
-                seconds[stage, cached] += spent / len(records)
-                if stage not in stages:  # after the stage that it follows
-                    stages.insert(place, stage)
-                place = stages.index(stage) + 1
-        if seconds:
-            bars[entry] = seconds
+    stages = stage_order(drawing.records)
+    bars = {entry: mean_stages(records) for entry, records in drawing.entries.items()}
+    bars = {entry: seconds for entry, seconds in bars.items() if seconds}
     if not bars:
         return None
-    figure, axes = _blank(1.5 * WIDTH, 1.1 + 0.36 * len(bars))
+    figure, axes = _blank(1.5 * WIDTH, 1.3 + 0.36 * len(bars))
     colours = {stage: SERIES[i % len(SERIES)] for i, stage in enumerate(stages)}
+    in_minutes = max(sum(seconds.values()) for seconds in bars.values()) > 300
+    unit = 60.0 if in_minutes else 1.0
     for place, seconds in enumerate(bars.values()):
         left = 0.0
-        for key in sorted(seconds, key=lambda key: stages.index(key[0])):
-            stage, cached = key
+        for stage, cached in sorted(seconds, key=lambda key: stages.index(key[0])):
+            width = seconds[stage, cached] / unit
             axes.barh(
-                place, seconds[key], left=left, height=0.62, linewidth=0.8,
+                place, width, left=left, height=0.62, linewidth=0.8,
                 facecolor=SURFACE if cached else colours[stage], edgecolor=colours[stage],
                 hatch="////" if cached else None,
             )  # fmt: skip
-            left += seconds[key]
+            left += width
         axes.annotate(
-            duration(left), (left, place), xytext=(4, 0), textcoords="offset points",
-            va="center", color=MUTED, fontsize=8,
+            duration(sum(seconds.values())), (left, place), xytext=(4, 0),
+            textcoords="offset points", va="center", color=MUTED, fontsize=8,
         )  # fmt: skip
     axes.set_yticks(range(len(bars)), [entry.label for entry in bars], color=INK)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.12)
-    longest = max(sum(seconds.values()) for seconds in bars.values())
-    unit, scale = ("min", 60.0) if longest > 300 else ("s", 1.0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {unit}"))
+    axes.set_xlabel("Minutes" if in_minutes else "Seconds")
     handles = [Patch(facecolor=colours[stage], label=stage) for stage in stages]
     found = Patch(facecolor=SURFACE, edgecolor=MUTED, hatch="////", label="found in the cache")
     handles.append(found)

@@ -25,8 +25,9 @@ from reports.tables import (
     cell_of,
     entries_in_order,
     metric_table,
+    number,
 )
-from reports.tidy import SCALE, finetunings, summary_of
+from reports.tidy import SCALE, finetunings, mean_stages, stage_order, summary_of
 
 # The columns of tables 2 and 3 of the QPM paper, in its order, and of table 1 of the paper on
 # representative interpretations. Every other metric has its place in a table of the rest.
@@ -306,11 +307,7 @@ def finetuning_table(frame: pd.DataFrame, records: Sequence[Record], name: str) 
     if not rows:
         return None
     lost = sum(gain <= 0 for gain in gains)
-    verdict = (
-        f"{lost} of {len(gains)} fine-tunings did not gain accuracy."
-        if lost
-        else f"Each of the {len(gains)} fine-tunings gained accuracy."
-    )
+    verdict = f"{len(gains) - lost} of {len(gains)} fine-tunings gained accuracy."
     columns_ = (
         Column("Epochs", "count"),
         Column("Before", "percent"),
@@ -326,10 +323,34 @@ def time(material: Material) -> Section:
     return Section(
         "time",
         "Time per stage",
-        "Mean over runs. A hatched stage was found in the cache: it cost its time once, in an "
-        "earlier cell or run.",
-        figures=material.figures("time"),
+        "Mean over runs. What is hatched, or in parentheses, was found in the cache: it cost its "
+        "time once, in an earlier cell or run.",
+        [
+            table
+            for suffix, mine in scope_parts(material.finished)
+            if (table := time_table(material.frame, mine, slug("time_per_stage", suffix)))
+        ],
+        material.figures("time"),
     )
+
+
+def time_table(frame: pd.DataFrame, records: Sequence[Record], name: str) -> Table | None:
+    """Mean seconds of each stage of each entry of one scope; cached ones in parentheses."""
+    stages = stage_order(records)
+    if not stages:
+        return None
+    rows = []
+    for entry in entries_in_order(frame, records, "accuracy"):
+        seconds = mean_stages([record for record in records if record.entry == entry])
+        cells = []
+        for stage in stages:
+            spent, found = seconds.get((stage, False)), seconds.get((stage, True))
+            texts = [] if spent is None else [number(spent, "seconds")]
+            texts += [] if found is None else [f"({number(found, 'seconds')})"]
+            cells.append(Cell(" ".join(texts) or NONE, value=(spent or 0.0) + (found or 0.0)))
+        rows.append(Row(entry.label, tuple(cells), entry.reference, entry.method))
+    title = f"Seconds per stage, {', '.join(records[0].scope)}"
+    return Table(name, title, "", tuple(Column(stage) for stage in stages), tuple(rows))
 
 
 def solvers(material: Material) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
@@ -121,6 +122,31 @@ def stages_of(record: Record) -> list[tuple[str, float, bool]]:
             rest -= 0.0 if part.get("cached") else float(part["seconds"])
         stages.append((str(timing["stage"]), max(rest, 0.0), cached))
     return stages
+
+
+def stage_order(records: Iterable[Record]) -> list[str]:
+    """Names of all stages of the records, each after the stage that it first follows.
+
+    >>> stage_order([])
+    []
+    """
+    order: list[str] = []
+    for record in records:
+        place = 0
+        for stage, _, _ in stages_of(record):
+            if stage not in order:
+                order.insert(place, stage)
+            place = order.index(stage) + 1
+    return order
+
+
+def mean_stages(records: Sequence[Record]) -> dict[tuple[str, bool], float]:
+    """Mean seconds over the records of each stage, computed (False) and cached (True) apart."""
+    seconds: dict[tuple[str, bool], float] = defaultdict(float)
+    for record in records:
+        for stage, spent, cached in stages_of(record):
+            seconds[stage, cached] += spent / len(records)
+    return dict(seconds)
 
 
 @dataclass(frozen=True)

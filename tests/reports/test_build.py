@@ -11,7 +11,6 @@ import pytest
 
 from reports import build
 from reports.build import build_report
-from reports.sections import flat, slug
 
 VOID = {"meta", "link", "img", "br", "col", "hr", "input"}
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -198,16 +197,3 @@ def test_no_method_is_named_in_the_code():
         code = re.sub(r">>>.*|'cub' and method.*", "", source.read_text())
         for name in names:
             assert not re.search(rf"['\"]{name}['\"]", code), f"{source.name} names {name}"
-
-
-@pytest.mark.parametrize("parts", [("a/b", "../c"), ("x y", "ü:1,2"), ("", "n=5")])
-def test_names_of_files_are_safe(parts):
-    assert re.fullmatch(r"[\w.\-]+", slug(*parts))
-    assert "/" not in slug(*parts)
-
-
-def test_long_lists_of_a_solver_are_counted_not_printed():
-    assert flat({"history": [{"t": i} for i in range(50)], "hit": False}) == {
-        "history": "50 values",
-        "hit": False,
-    }
