@@ -4,7 +4,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const competing = [...body.rows].filter((row) => !row.classList.contains("apart"));
   if (competing.length < 2) continue;
   const heads = [...table.querySelectorAll("tr.heads th")];
-  const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].innerText;
+  const order = (first, second, down) => {
+    const [a, b] = [first.dataset.value, second.dataset.value];
+    if (a === undefined && b === undefined)
+      return first.innerText.localeCompare(second.innerText) * (down ? -1 : 1);
+    if (a === undefined || b === undefined) return a === undefined ? 1 : -1; // nulls come last
+    return down ? b - a : a - b;
+  };
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.append(...head.childNodes);
@@ -13,11 +19,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const down = head.getAttribute("aria-sort") !== "descending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const ordered = competing.slice().sort((first, second) => {
-        const [a, b] = [value(first, column), value(second, column)];
-        const order = Number.isNaN(a - b) ? a.localeCompare(b) : a - b;
-        return down ? -order : order;
-      });
+      const ordered = competing
+        .slice()
+        .sort((first, second) => order(first.cells[column], second.cells[column], down));
       body.append(...ordered);
     });
   });
