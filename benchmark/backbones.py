@@ -83,7 +83,7 @@ class _Timm(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        maps = self.model.forward_features(images)  # type: ignore[operator]
+        maps = self.model.forward_features(images)
         if maps.ndim != 4:
             raise UserError("this timm backbone gives no feature maps; choose a convolutional one")
         return maps
