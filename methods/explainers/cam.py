@@ -19,6 +19,7 @@ from methods.explainers.omega import Clusters, Omega
 from methods.explainers.references import References, inputs, references
 from methods.explainers.reuse import ChannelWeights, Reuse, read_tensors
 
+
 class Cam(Reuse):
     """An explainer of the CAM family; a subclass says by which rule.
 

@@ -51,6 +51,7 @@ class ChannelWeights:
         weights = (self.table[members] * signs[..., None]).to(maps.device)
         return channel_heat(maps, weights, (signs != 0).to(maps.device))
 
+
 class Reuse:
     """Each image is drawn by the channel weights of the input whose cluster centre is nearest.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 
@@ -125,7 +126,7 @@ def distinct(boundaries: Boundaries) -> Boundaries:
         rows = kept.setdefault(pair, [])
         if not any(_equal(boundaries, row, other) for other in rows):
             rows.append(row)
-    return boundaries.select(torch.tensor(sorted(sum(kept.values(), []))))
+    return boundaries.select(torch.tensor(sorted(chain.from_iterable(kept.values()))))
 
 
 def _equal(boundaries: Boundaries, one: int, two: int) -> bool:

@@ -34,7 +34,6 @@ CARD = MethodCard(
     deviations=(
         "boundaries that are equal are kept once: under a pooled linear head at most C (C - 1) / 2",
         "of several polytopes that cover an unseen image, that of the nearest cluster centre draws",
-        "distances in Omega are taken after a random projection where maps exceed "
-        "omega_dimensions",
+        "distances in Omega are taken after a random projection where maps exceed omega_dimensions",
     ),
 )

@@ -124,19 +124,25 @@ def greedy(
     least = tau(same, other)
     delta = least if delta is None else max(delta, least)
     covered = everyone.copy()
-    lost = everyone & ~same
-    lost_other = lost & other
     impure = int(count(other))
     members: list[int] = []
+    # What each boundary would exclude of D(x) and of the rest; words without such images are left
+    # out, which spares most work where images of one prediction lie side by side.
+    lost_other = _without_empty(other & ~same, other)
+    lost_own = _without_empty(everyone & ~other & ~same, everyone & ~other)
     while impure > delta:
         gain = count(lost_other)
-        useful = np.flatnonzero(gain)
-        cost = count(lost[useful])
-        gain = gain[useful]
-        best = useful[np.lexsort((-gain, cost / gain))[0]]
-        members.append(int(best))
+        cost = gain + count(lost_own)
+        ratio = np.divide(cost, gain, where=gain > 0, out=np.full(len(gain), np.inf))
+        best = int(np.where(ratio == ratio.min(), gain, -1).argmax())
+        members.append(best)
         covered &= same[best]
-        lost &= covered
-        lost_other &= covered
-        impure = int(count(covered & other))
+        impure -= int(gain[best])
+        lost_other &= ~lost_other[best]
+        lost_own &= ~lost_own[best]
     return Cover(tuple(members), covered, least, int(count(covered)), impure)
+
+
+def _without_empty(words: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The columns of words (Q, W) in which the mask (W,) has a bit."""
+    return np.ascontiguousarray(words[:, mask != 0])

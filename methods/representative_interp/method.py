@@ -73,17 +73,17 @@ def interpret(
         delta: of equation 3b; None: tau(x).
         progress: shows a bar.
     """
-    search = Search(margins.numpy() > 0, found.predicted)
+    positive = margins.numpy() > 0
+    search = Search(positive, found.predicted)
     covers = [
-        search(search.positive[row], int(found.predicted[row]), delta)
+        search(positive[row], int(found.predicted[row]), delta)
         for row in (progress or Silent()).track(clusters.nearest.tolist(), "interpretations")
     ]
     signs = torch.zeros(len(covers), len(boundaries), dtype=torch.int8)
     for v, (row, one) in enumerate(zip(clusters.nearest, covers, strict=True)):
         members = list(one.members)
-        signs[v, members] = torch.from_numpy(np.where(search.positive[row, members], 1, -1)).to(
-            torch.int8
-        )
+        sides = np.where(positive[row, members], 1, -1)
+        signs[v, members] = torch.from_numpy(sides).to(torch.int8)
     return RepresentativeInterpretations(
         network=network,
         omega=found.omega,
@@ -109,9 +109,10 @@ class Search:
     """
 
     def __init__(self, positive: np.ndarray, predicted: np.ndarray) -> None:
-        self.positive = positive
-        self.predicted = predicted
-        self.sides = cover.pack(positive.T)
+        # Images predicted alike lie side by side, so that a class is a few words.
+        self.order = np.argsort(predicted, kind="stable")
+        self.predicted = predicted[self.order]
+        self.sides = cover.pack(positive[self.order].T)
         self.everyone = cover.pack(np.ones(len(predicted), dtype=bool))
 
     def __call__(self, side: np.ndarray, predicted: int, delta: int | None = None) -> cover.Cover:
@@ -119,6 +120,10 @@ class Search:
         same = cover.same_side(self.sides, side, self.everyone)
         other = cover.pack(self.predicted != predicted)
         return cover.greedy(same, self.everyone, other, delta)
+
+    def inside(self, found: cover.Cover) -> np.ndarray:
+        """The reference images that a cover holds, in ascending order."""
+        return np.sort(self.order[cover.unpack(found.words, len(self.order))])
 
 
 def _channel_weights(
@@ -221,8 +226,7 @@ class RepresentativeInterpretations(Reuse):
         if not found.members:
             own = linear_boundaries(self.network, [images])
             weights = own.channel_weights() * torch.where(own.classes[:, :1] == predicted, 1, -1)
-        inside = cover.unpack(found.words, len(self.predicted))
-        similar, distances = self._rank(margins, members, np.flatnonzero(inside))
+        similar, distances = self._rank(margins, members, search.inside(found))
         heatmap, mask = self.drawn_by(weights)
         report = {
             "boundaries": len(found.members),

@@ -1,0 +1,20 @@
+"""Card of Grad-CAM."""
+
+from __future__ import annotations
+
+from benchmark.contracts import MethodCard
+from methods.explainers.parameters import ReuseParameters
+
+CARD = MethodCard(
+    name="grad_cam",
+    title="Grad-CAM",
+    kind="explainer",
+    paper="Selvaraju et al., Grad-CAM (ICCV 2017)",
+    parameters=ReuseParameters,
+    fit="methods.grad_cam.method:fit",
+    code=("methods.grad_cam", "methods.explainers"),
+    quick={"inputs_per_class": 2},
+    deviations=(
+        "distances in Omega are taken after a random projection where maps exceed omega_dimensions",
+    ),
+)
