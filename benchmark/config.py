@@ -229,17 +229,12 @@ def write(config: RunConfig, file: Path) -> None:
     write_atomically(file, "# python -m benchmark run --config config.yaml\n" + text)
 
 
-def variant(
-    card: MethodCard, preset: Preset, parameters: Mapping[str, Parameters], registry: Registry
-) -> str:
-    """What sets a cell apart from the preset's: ``"n_features=30, dense.epochs=10"``, or ``""``."""
-    changed = []
-    for group, values in parameters.items():
-        usual = resolve(group, preset, {}, registry)
-        prefix = "" if group == card.name and group not in QUICK else f"{group}."
-        changed += [
-            f"{prefix}{name}={value}"
-            for name, value in values.model_dump(mode="json").items()
-            if value != usual.model_dump(mode="json")[name]
-        ]
-    return ", ".join(changed)
+def variant(card: MethodCard, preset: Preset, parameters: Parameters, registry: Registry) -> str:
+    """What sets a method's parameters apart from the preset's: ``"n_features=30"``, or ``""``.
+
+    What all methods share (data, dense training, preset) is no variant of one: the report tells
+    rows apart by it where it differs between them.
+    """
+    usual = resolve(card.name, preset, {}, registry).model_dump(mode="json")
+    own = parameters.model_dump(mode="json")
+    return ", ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])

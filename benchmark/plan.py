@@ -13,7 +13,6 @@ from benchmark.config import (
     DataParameters,
     Preset,
     RunConfig,
-    dataset_arguments,
     preset_of,
     resolve,
     variant,
@@ -87,15 +86,9 @@ def cells(group: Group, config: RunConfig, registry: Registry) -> Iterator[Cell]
     """The cells of a group, one for each method, in the order asked for."""
     for name in config.methods:
         card = registry.method(name)
-        parameters = _own(card, group.preset, config, registry)
-        every = {card.name: parameters, "data": group.data, "dense": group.dense}
-        label = variant(card, group.preset, every, registry)
-        if group.preset != registry.dataset(dataset_arguments(group.dataset)[0]).preset:
-            label = ", ".join(filter(None, [f"preset={group.preset}", label]))
-        yield Cell(group, card, parameters, label)
-
-
-def _own(card: MethodCard, preset: Preset, config: RunConfig, registry: Registry) -> Parameters:
-    if card.parameters is Parameters:  # nothing to set; the group "dense" is the harness's
-        return Parameters()
-    return resolve(card.name, preset, config.parameters.get(card.name, {}), registry)
+        if card.parameters is Parameters:  # nothing to set; the group "dense" is the harness's
+            yield Cell(group, card, Parameters(), "")
+            continue
+        given = config.parameters.get(card.name, {})
+        own = resolve(card.name, group.preset, given, registry)
+        yield Cell(group, card, own, variant(card, group.preset, own, registry))

@@ -63,6 +63,7 @@ def execute(run: Run) -> None:
     for group in groups(run.settings, run.registry):
         shared = share(group, opened[group.dataset], device, run)
         work.append((shared, list(cells(group, run.settings, run.registry))))
+    _check_weights(run, [shared for shared, _ in work])
     run.folder.mkdir(parents=True, exist_ok=True)
     config.write(config.resolved(run.settings, run.registry), run.folder / "config.yaml")
     announce(run, work)
@@ -89,6 +90,14 @@ def open_dataset(
     card = registry.dataset(name)
     root = None if settings.data_root is None else Path(settings.data_root).expanduser()
     return load(card.open)(arguments, root, store.root / "datasets", progress)
+
+
+def _check_weights(run: Run, work: Sequence[Shared]) -> None:
+    """Refuse now, not in each cell, when pretrained weights can't be had."""
+    wanted = {s.backbone for s in work if not run.store.has("dense", s.dense_ingredients())}
+    for spec in wanted:
+        if spec.weights != "none":
+            build(spec)
 
 
 def pick_device(name: str) -> torch.device:
