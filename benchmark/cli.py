@@ -86,6 +86,16 @@ def run(
         Path | None,
         typer.Option("--out", "-o", help="Folder of the run. (default: runs/DATASET-PRESET)"),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain", help="Classifiers that explainers explain. (default: dense)", metavar="A,B"
+        ),
+    ] = None,
+    repetitions: Annotated[
+        int | None,
+        typer.Option("--repetitions", help="Repetitions of each explainer. (default: 1)"),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")
     ] = None,
@@ -110,6 +120,8 @@ def run(
         "seeds": _seeds(seeds),
         "backbones": _split(backbone),
         "weights": weights,
+        "explain": _split(explain),
+        "repetitions": repetitions,
         "device": device,
         "precision": precision,
         "data_root": str(data_root) if data_root else None,

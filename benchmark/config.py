@@ -131,8 +131,11 @@ def resolve(group: str, preset: Preset, given: Mapping[str, Any], registry: Regi
 
 def check(config: RunConfig, registry: Registry) -> None:
     """Refuse, before anything is opened or trained, what can't be run."""
-    for method in (*config.methods, *config.explain):
+    for method in config.methods:
         registry.method(method)
+    for method in config.explain:
+        if registry.method(method).kind != "classifier":
+            raise UserError(f"--explain {method}: only classifiers can be explained")
     for spec in config.datasets:
         registry.dataset(dataset_arguments(spec)[0])
     for group, given in config.parameters.items():
@@ -205,7 +208,9 @@ def resolved(config: RunConfig, registry: Registry) -> RunConfig:
     if len(presets) > 1:
         return config
     preset = presets.pop()
-    groups = ["data", "dense", *(m for m in config.methods if m not in ("data", "dense"))]
+    explains = any(registry.method(name).kind == "explainer" for name in config.methods)
+    methods = (*config.methods, *(config.explain if explains else ()))
+    groups = dict.fromkeys(["data", "dense", *methods])
     parameters = {
         group: resolve(group, preset, config.parameters.get(group, {}), registry).model_dump(
             mode="json"

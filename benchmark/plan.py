@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmark.config import (
@@ -43,6 +43,8 @@ class Cell:
     card: MethodCard
     parameters: Parameters
     variant: str
+    explains: Cell | None = None  # what an explainer explains
+    repetition: int = 0
 
     def describe(self, dataset: str) -> dict[str, Any]:
         """The cell as its record holds it; ``dataset`` is the opened dataset's name."""
@@ -54,9 +56,9 @@ class Cell:
             "kind": self.card.kind,
             "reference": self.card.reference,
             "variant": self.variant,
-            "explains": "",
+            "explains": self.explains.card.name if self.explains else "",
             "seed": self.group.seed,
-            "repetition": 0,
+            "repetition": self.repetition,
             "preset": self.group.preset,
             "parameters": {
                 "data": self.group.data.model_dump(mode="json"),
@@ -83,12 +85,22 @@ def groups(config: RunConfig, registry: Registry) -> Iterator[Group]:
 
 
 def cells(group: Group, config: RunConfig, registry: Registry) -> Iterator[Cell]:
-    """The cells of a group, one for each method, in the order asked for."""
+    """The cells of a group: one for each classifier; for each explainer one for each classifier
+    that it explains and each repetition. In the order asked for."""
     for name in config.methods:
-        card = registry.method(name)
-        if card.parameters is Parameters:  # nothing to set; the group "dense" is the harness's
-            yield Cell(group, card, Parameters(), "")
+        cell = _cell(group, name, config, registry)
+        if cell.card.kind == "classifier":
+            yield cell
             continue
-        given = config.parameters.get(card.name, {})
-        own = resolve(card.name, group.preset, given, registry)
-        yield Cell(group, card, own, variant(card, group.preset, own, registry))
+        for explained in config.explain:
+            target = _cell(group, explained, config, registry)
+            for repetition in range(config.repetitions):
+                yield replace(cell, explains=target, repetition=repetition)
+
+
+def _cell(group: Group, name: str, config: RunConfig, registry: Registry) -> Cell:
+    card = registry.method(name)
+    if card.parameters is Parameters:  # nothing to set; the group "dense" is the harness's
+        return Cell(group, card, Parameters(), "")
+    own = resolve(name, group.preset, config.parameters.get(name, {}), registry)
+    return Cell(group, card, own, variant(card, group.preset, own, registry))

@@ -8,18 +8,20 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmark import artifacts, config, provenance
+from benchmark import artifacts, config, explain, provenance
 from benchmark import classifier as classifiers
 from benchmark.backbones import BackboneSpec, build, image_size
 from benchmark.config import RunConfig, dataset_arguments
 from benchmark.context import Context, Shared, seconds_in
 from benchmark.contracts import Dataset, Fitted, MetricCard, Progress, UserError, load
 from benchmark.evaluate import evaluate
+from benchmark.explain import ClassifierNetwork, ExplainContext
 from benchmark.plan import Cell, Group, cells, groups
 from benchmark.progress import duration
 from benchmark.registry import Registry, code_of
@@ -27,7 +29,7 @@ from benchmark.store import Result, Store, code_hash, key_of, write_atomically
 from benchmark.training import Setting, autocast, best_precision
 from datasets.transforms import Preprocessing, channel_statistics
 
-MEASURING = ("benchmark.evaluate", "metrics")
+MEASURING = ("benchmark.evaluate", "benchmark.explain", "metrics")
 DRAWING = ("benchmark.artifacts",)
 
 
@@ -73,6 +75,8 @@ def execute(run: Run) -> None:
         for cell in row:
             number += 1
             name = " ".join(filter(None, [cell.card.name, cell.variant]))
+            if cell.explains:
+                name += f" explaining {cell.explains.card.name}, repetition {cell.repetition}"
             run.progress.say(
                 f"[{number}/{total}] {name} on {shared.dataset.name}, "
                 f"{cell.group.backbone}, seed {cell.group.seed}"
@@ -155,18 +159,21 @@ def share(group: Group, dataset: Dataset, device: torch.device, run: Run) -> Sha
 
 def fit_ingredients(cell: Cell, shared: Shared) -> dict[str, Any]:
     """Everything that decides a fit."""
-    return shared.dense_ingredients() | {
+    own = {
         "method": cell.card.name,
         "parameters": cell.parameters.model_dump(mode="json"),
         "own_code": code_hash(code_of(cell.card)),
     }
+    if cell.explains is None:
+        return shared.dense_ingredients() | own
+    explained = key_of(fit_ingredients(cell.explains, shared))
+    return shared.ground() | own | {"explains": explained, "repetition": cell.repetition}
 
 
 def run_cell(cell: Cell, shared: Shared, run: Run) -> dict[str, Any]:
     """Fit, evaluate, keep what figures need; the record is written whatever happens."""
-    ingredients = fit_ingredients(cell, shared)
     cards = list(run.registry.metrics.values())
-    key = key_of(ingredients | {"metrics": [c.name for c in cards], "measuring": MEASURING})
+    key = key_of(fit_ingredients(cell, shared) | {"metrics": [c.name for c in cards]})
     shared.asked.clear()
     record: dict[str, Any] = {
         "key": key,
@@ -178,33 +185,12 @@ def run_cell(cell: Cell, shared: Shared, run: Run) -> dict[str, Any]:
         "timings": [],
     }
     try:
-        if cell.card.kind != "classifier":
-            raise UserError(f"{cell.card.name} is an explainer; run explains none yet")
-        fit = run.store.get("fit", ingredients, lambda folder: _fit(cell, shared, folder))
-        about = json.loads((fit.folder / "fit.json").read_text())
-        record["fit"] = {"report": about["report"], "phases": about["phases"]}
-        measured = run.store.get(
-            "evaluate",
-            ingredients | {"own_code": code_hash(MEASURING), "metrics": [c.name for c in cards]},
-            lambda folder: _measure(fit, shared, cards, folder),
-        )
-        record["metrics"] = json.loads((measured.folder / "metrics.json").read_text())
-        drawn = run.store.get(
-            "artifacts",
-            ingredients | {"own_code": code_hash(DRAWING)},
-            lambda folder: _draw(fit, shared, folder),
-        )
-        if (drawn.folder / "comparisons.json").exists():
-            shutil.copytree(
-                drawn.folder, run.folder / "artifacts" / key, dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("stage.json"),
-            )  # fmt: skip
-        record["timings"] = [
-            *_stages(about["stages"], fit, run),
-            {"stage": "fit", **_time(fit), "parts": about["parts"]},
-            {"stage": "evaluate", **_time(measured)},
-            {"stage": "artifacts", **_time(drawn)},
-        ]
+        drawn = STAGES[cell.card.kind](cell, shared, run, cards, record)
+        figures = [file for file in drawn.folder.iterdir() if file.name != "stage.json"]
+        for file in figures:
+            place = run.folder / "artifacts" / key
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
     except Exception as error:
         record["status"] = "failed"
         record["reason"] = _reason(error)
@@ -214,6 +200,105 @@ def run_cell(cell: Cell, shared: Shared, run: Run) -> dict[str, Any]:
     text = json.dumps(record, indent=1, allow_nan=False)
     write_atomically(run.folder / "cells" / f"{key}.json", text)
     return record
+
+
+def _classifier(
+    cell: Cell, shared: Shared, run: Run, cards: Sequence[MetricCard], record: dict[str, Any]
+) -> Result:
+    """The stages of a classifier; the record is filled in, the artifacts are returned."""
+    ingredients = fit_ingredients(cell, shared)
+    fit = _fitted(cell, shared, run)
+    about = json.loads((fit.folder / "fit.json").read_text())
+    record["fit"] = {"report": about["report"], "phases": about["phases"]}
+    measured = run.store.get(
+        "evaluate",
+        _measuring(ingredients, cards),
+        lambda folder: _measure(fit, shared, cards, folder),
+    )
+    record["metrics"] = json.loads((measured.folder / "metrics.json").read_text())
+    drawn = run.store.get(
+        "artifacts",
+        ingredients | {"drawing": code_hash(DRAWING)},
+        lambda folder: _draw(fit, shared, folder),
+    )
+    record["timings"] = [
+        *_stages(about["stages"], fit, run),
+        {"stage": "fit", **_time(fit), "parts": about["parts"]},
+        {"stage": "evaluate", **_time(measured)},
+        {"stage": "artifacts", **_time(drawn)},
+    ]
+    return drawn
+
+
+def _explainer(
+    cell: Cell, shared: Shared, run: Run, cards: Sequence[MetricCard], record: dict[str, Any]
+) -> Result:
+    """The stages of an explainer of a fitted classifier; likewise."""
+    assert cell.explains is not None
+    ingredients = fit_ingredients(cell, shared)
+    target = _fitted(cell.explains, shared, run)
+    network = cache(lambda: ClassifierNetwork(
+        classifiers.load(target.folder, shared.device).eval(), shared.setting()
+    ))  # fmt: skip
+    fit = run.store.get(
+        "fit", ingredients, lambda folder: _explain(cell, network(), shared, folder)
+    )
+    about = json.loads((fit.folder / "fit.json").read_text())
+
+    def measure(folder: Path) -> None:
+        explainer = explain.load(fit.folder, network())
+        unseen = getattr(cell.parameters, "unseen", None)
+        values, extras = explain.evaluate_explainer(
+            explainer, network(), shared, cards, unseen=unseen
+        )
+        (folder / "metrics.json").write_text(json.dumps({"metrics": values, "report": extras}))
+
+    measured = run.store.get("evaluate", _measuring(ingredients, cards), measure)
+    found = json.loads((measured.folder / "metrics.json").read_text())
+    record["metrics"] = found["metrics"]
+    record["fit"] = {"report": found["report"], "phases": []}
+    drawn = run.store.get(
+        "artifacts",
+        ingredients | {"drawing": code_hash(("benchmark.explain",))},
+        lambda folder: explain.write_case_studies(
+            explain.load(fit.folder, network()), network(), shared, folder
+        ),
+    )
+    record["timings"] = [
+        {"stage": "explained", **_time(target)},
+        {"stage": "fit", **_time(fit), "parts": about["parts"]},
+        {"stage": "evaluate", **_time(measured)},
+        {"stage": "artifacts", **_time(drawn)},
+    ]
+    return drawn
+
+
+# What a cell goes through, by the kind on its card.
+STAGES = {"classifier": _classifier, "explainer": _explainer}
+
+
+def _measuring(ingredients: dict[str, Any], cards: Sequence[MetricCard]) -> dict[str, Any]:
+    return ingredients | {"measuring": code_hash(MEASURING), "metrics": [c.name for c in cards]}
+
+
+def _fitted(cell: Cell, shared: Shared, run: Run) -> Result:
+    """A classifier's fit, found or computed."""
+    return run.store.get(
+        "fit", fit_ingredients(cell, shared), lambda folder: _fit(cell, shared, folder)
+    )
+
+
+def _explain(cell: Cell, network: ClassifierNetwork, shared: Shared, folder: Path) -> None:
+    assert cell.explains is not None
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    context = ExplainContext(
+        cell.card.name, cell.parameters, network.classifier, cell.explains.card.name, shared,
+        cell.repetition, work,
+    )  # fmt: skip
+    explain.save(load(cell.card.fit)(context), folder)
+    (folder / "fit.json").write_text(json.dumps({"parts": context.timings}))
+    shutil.rmtree(work)
 
 
 def _fit(cell: Cell, shared: Shared, folder: Path) -> float:
