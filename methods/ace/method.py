@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmark.contracts import Progress, Silent
 from benchmark.evaluate import KEEP
 from benchmark.explain import ExplainContext, Explanation, Network
 from methods.ace.card import ACEParameters
@@ -68,29 +69,48 @@ def fit(context: ExplainContext) -> ACE:
     found = references(context)
     clusters = inputs(context, found)
     preprocessing = context.classifier.preprocessing
-    sight = Sight(
-        context.network, parameters.segments, np.array(preprocessing.mean),
-        np.array(preprocessing.std),
-    )  # fmt: skip
+    mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
+    sight = Sight(context.network, parameters.segments, mean, std)
     generator = context.generator("concepts")
-    with context.timer("segments"):
-        sets = [
-            _look(sight, found, row)
-            for row in context.progress.track(
-                list(_sets(clusters, parameters.images_per_set, generator)), "segments of the sets"
-            )
-        ]
     with context.timer("concepts"):
-        pool = np.concatenate([features for features, _, _ in sets])
-        owner = np.repeat(np.arange(len(sets)), [len(features) for features, _, _ in sets])
-        every = [
-            _concepts(number, sets[number], pool, owner, parameters, generator)
-            for number in context.progress.track(range(len(sets)), "concepts of the sets")
-        ]
+        return concept_sets(sight, found, clusters, parameters, generator, context.progress)
+
+
+def concept_sets(
+    sight: Sight,
+    found: References,
+    clusters: Clusters,
+    parameters: ACEParameters,
+    generator: np.random.Generator,
+    progress: Progress | None = None,
+) -> ACE:
+    """The concepts of each cluster of reference images.
+
+    Args:
+        sight: how images are cut, and the network that is explained.
+        found: the reference images.
+        clusters: of them; each is a set of images that makes one interpretation.
+        parameters: ACE's.
+        generator: of the images and the random counterparts that are drawn.
+        progress: shows bars.
+    """
+    progress = progress or Silent()
+    rows = list(_sets(clusters, parameters.images_per_set, generator))
+    sets = [_look(sight, found, some) for some in progress.track(rows, "segments of the sets")]
+    pool = np.concatenate([features for features, _, _ in sets])
+    owner = np.repeat(np.arange(len(sets)), [len(features) for features, _, _ in sets])
+    concepts = [
+        _concepts(number, sets[number], pool, owner, parameters, generator)
+        for number in progress.track(range(len(sets)), "concepts of the sets")
+    ]
     return ACE(
-        sight, found.omega, torch.from_numpy(clusters.centres), every,
-        found.index[clusters.nearest], Nearness.of(found),
-    )  # fmt: skip
+        sight,
+        found.omega,
+        torch.from_numpy(clusters.centres),
+        concepts,
+        found.index[clusters.nearest],
+        Nearness.of(found),
+    )
 
 
 def _sets(clusters: Clusters, most: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

@@ -5,36 +5,45 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+AT_ONCE = 1 << 24  # pixels of enlarged maps that are held at a time
+
 
 def channel_heat(
-    maps: torch.Tensor, weights: torch.Tensor, present: torch.Tensor | None = None
+    maps: torch.Tensor,
+    weights: torch.Tensor,
+    size: tuple[int, int],
+    present: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """One map per image: the mean of the heat maps of its K sets of channel weights.
+    """One heat map per image: the mean of those of its K sets of channel weights.
 
-    Section 5.1 of Lam et al.: ``raw = ReLU(sum_k alpha_k psi^k)`` for each set of channel
-    weights alpha, rescaled to [0, 1] as Grad-CAM does, then averaged over the sets.
+    Section 5.1 of Lam et al.: ``raw = ReLU(sum_k alpha_k psi^k)`` for each set of channel weights
+    alpha, enlarged and then rescaled to [0, 1] as Grad-CAM does, and averaged over the sets.
 
     Args:
         maps: (N, d, h, w).
         weights: (N, K, d) channel weights of each image.
+        size: H, W of the images.
         present: (N, K) which of them count, by default all; an image without any is all zero.
 
     Returns:
-        (N, h, w) in [0, 1].
+        (N, H, W) in [0, 1].
 
     >>> maps = torch.tensor([[[[1.0, 3.0]], [[0.0, 1.0]]]])
-    >>> channel_heat(maps, torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
+    >>> channel_heat(maps, torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]), (1, 2))
     tensor([[[0.0000, 0.5000]]])
     """
-    n, _, height, width = maps.shape
-    raw = torch.bmm(weights, maps.flatten(2)).relu()  # (N, K, h w)
-    scaled = rescale(raw)
-    if present is not None:
-        scaled = scaled * present[..., None]
-        count = present.sum(1).clamp_min(1)
-    else:
-        count = torch.full((n,), weights.shape[1], device=maps.device)
-    return (scaled.sum(1) / count[:, None]).view(n, height, width)
+    n, k = weights.shape[:2]
+    raw = torch.bmm(weights, maps.flatten(2)).relu().view(n, k, *maps.shape[2:])
+    there = torch.ones(n, k, device=maps.device) if present is None else present.to(maps.dtype)
+    share = there / there.sum(1, keepdim=True).clamp_min(1)
+    # K maps of an image's size are large: a few images at a time.
+    step = max(1, AT_ONCE // (k * size[0] * size[1]))
+    return torch.cat(
+        [
+            (rescale(enlarge(some, size).flatten(2)) * part[..., None]).sum(1)
+            for some, part in zip(raw.split(step), share.split(step), strict=True)
+        ]
+    ).view(n, *size)
 
 
 def rescale(raw: torch.Tensor) -> torch.Tensor:
@@ -49,10 +58,10 @@ def rescale(raw: torch.Tensor) -> torch.Tensor:
     return (raw - low) / torch.where(span > 0, span, torch.ones_like(span))
 
 
-def enlarge(heat: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Heat maps (N, h, w) at the images' size, bilinear.
+def enlarge(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Maps (N, K, h, w) at the images' size, bilinear.
 
-    >>> enlarge(torch.ones(2, 4, 4), (8, 8)).shape
-    torch.Size([2, 8, 8])
+    >>> enlarge(torch.ones(2, 3, 4, 4), (8, 8)).shape
+    torch.Size([2, 3, 8, 8])
     """
-    return F.interpolate(heat[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmark.evaluate import KEEP, keep_top
 from benchmark.explain import Network
-from methods.explainers.heat import channel_heat, enlarge
+from methods.explainers.heat import channel_heat
 from methods.explainers.omega import Omega, closest
 from methods.explainers.references import load_omega, save_omega
 
@@ -44,12 +44,12 @@ class ChannelWeights:
         rows = torch.arange(len(weights), device=weights.device)[:, None]
         return cls(weights, rows, torch.ones_like(rows, dtype=weights.dtype))
 
-    def heat(self, maps: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-        """Heat maps (N, h, w) of maps (N, d, h, w), image n drawn by interpretation which[n]."""
+    def heat(self, maps: torch.Tensor, which: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Heat maps (N, H, W) of maps (N, d, h, w), image n drawn by interpretation which[n]."""
         which = which.to(self.members.device)
         members, signs = self.members[which], self.signs[which]
         weights = (self.table[members] * signs[..., None]).to(maps.device)
-        return channel_heat(maps, weights, (signs != 0).to(maps.device))
+        return channel_heat(maps, weights, size, (signs != 0).to(maps.device))
 
 
 class Reuse:
@@ -84,8 +84,8 @@ class Reuse:
 
     def heatmap(self, images: torch.Tensor) -> torch.Tensor:
         """Heat maps (N, H, W) in [0, 1]."""
-        heat = self.weights.heat(self.network.maps(images), self.assign(images))
-        return enlarge(heat, (images.shape[2], images.shape[3]))
+        size = (images.shape[2], images.shape[3])
+        return self.weights.heat(self.network.maps(images), self.assign(images), size)
 
     def mask(self, images: torch.Tensor, keep: float = KEEP) -> torch.Tensor:
         """Masks (N, H, W) of the ``keep`` share of the pixels where the heat map is highest."""
@@ -98,8 +98,8 @@ class Reuse:
 
         def heatmap(images: torch.Tensor) -> torch.Tensor:
             maps = self.network.maps(images)
-            heat = channel_heat(maps, weights.to(maps.device).expand(len(maps), -1, -1))
-            return enlarge(heat, (images.shape[2], images.shape[3]))
+            every = weights.to(maps.device).expand(len(maps), -1, -1)
+            return channel_heat(maps, every, (images.shape[2], images.shape[3]))
 
         def mask(images: torch.Tensor, keep: float = KEEP) -> torch.Tensor:
             return keep_top(heatmap(images), keep)

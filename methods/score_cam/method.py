@@ -43,7 +43,7 @@ def _weights_of(
 ) -> torch.Tensor:
     scores = []
     for some in maps.split(BATCH):
-        large = enlarge(some, (image.shape[1], image.shape[2]))
+        large = enlarge(some[None], (image.shape[1], image.shape[2]))[0]
         masks = rescale(large.flatten(1)).view_as(large)
         masked = image * masks[:, None]
         scores.append(network.head(network.maps(masked))[1][:, predicted])

@@ -271,7 +271,7 @@ def test_assignment_of_unseen_images(network, tmp_path):
         covering.append(bool(inside))
         assert v == min(inside or range(8), key=lambda u: float(distances[n, u]))
     assert result.covered(unseen).tolist() == covering
-    assert 0 < sum(covering)
+    assert sum(covering) > 0
 
 
 def test_every_input_is_covered_by_its_own_polytope(tmp_path):
