@@ -51,7 +51,7 @@ CARD = MethodCard(
         "n_features": 20,
         "epochs": 12,
         "batch_size": 32,
-        "learning_rate": 0.02,
+        "learning_rate": 0.005,
         "step_epochs": 3,
         "augment": "light",
     },

@@ -43,7 +43,7 @@ CARD = MethodCard(
         "epochs": 12,
         "iteration_epochs": 3,
         "batch_size": 32,
-        "learning_rate": 0.02,
+        "learning_rate": 0.005,
         "step_epochs": 3,
         "augment": "light",
     },
