@@ -33,6 +33,7 @@ from methods.glm_saga.solver import Evaluation, evaluate, minimise
 from methods.glm_saga.table import MEMORY, Features, Table, open_table
 
 RESIDUAL = 1e-4  # no residual is larger, whatever the tolerance
+ROUNDS = 10  # of screening, minimising and checking, per lambda
 EXTRAPOLATION = 0.9  # of the last step along the path, which the first gradient looks ahead
 
 
@@ -177,8 +178,10 @@ class _Walk:
         threshold = max(2 * penalty.lam - last_lam, 0.0) * self.alpha
         x, before, at_x = self.x, self.before, self.at_x
         left, inner, momentum = self.max_iterations, 0.9 * allowed, EXTRAPOLATION
-        residual = float(penalty.residual(x.double(), at_x.gradient).max())
-        while residual > allowed and left > 0:
+        for _ in range(ROUNDS):
+            residual = float(penalty.residual(x.double(), at_x.gradient).max())
+            if residual <= allowed or left <= 0:
+                break
             columns = _columns(x, before, at_x.gradient, threshold)
             found = minimise(
                 self.table if columns is None else self.table.restrict(columns),
@@ -192,7 +195,6 @@ class _Walk:
             )
             x, self.lipschitz = _put(found.x, columns, self.table.width), found.lipschitz
             at_x = evaluate(self.table, x)
-            residual = float(penalty.residual(x.double(), at_x.gradient).max())
             left -= found.iterations
             before, momentum, inner = x, 0.0, inner / 2
         self.before, self.x, self.at_x = self.x, x, at_x

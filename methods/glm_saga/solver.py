@@ -163,15 +163,14 @@ def minimise(
     passes.accept()
     point = x + momentum * (x - before)
     t = 1.0
-    fresh_start = True
     iterations = 1
     while iterations < max_iterations:
         new = penalty.prox(point - gradient / lipschitz, 1 / lipschitz)
         step = new - point
         # The gradient scheme of O'Donoghue & Candès: momentum that points uphill is dropped.
-        uphill = not fresh_start and float(((point - new) * (new - x)).sum()) > 0
+        uphill = float(((point - new) * (new - x)).sum()) > 0
         t_next = 1.0 if uphill else (1 + math.sqrt(1 + 4 * t * t)) / 2
-        beta = 0.0 if uphill or fresh_start else (t - 1) / t_next
+        beta = 0.0 if uphill else (t - 1) / t_next
         distance, next_gradient = passes.gradient(new, x, point, beta)
         iterations += 1
         model = lipschitz / 2 * float((step.double() ** 2).sum())
@@ -183,7 +182,7 @@ def minimise(
         if lipschitz * float(step.abs().max()) <= tolerance:
             return Minimum(new, lipschitz, iterations)
         point = new + beta * (new - x)
-        x, gradient, t, fresh_start = new, next_gradient, t_next, False
+        x, gradient, t = new, next_gradient, t_next
         if uphill:
             lipschitz *= GROWTH
     return Minimum(x, lipschitz, iterations)

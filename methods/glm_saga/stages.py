@@ -37,6 +37,7 @@ def selected_features(context: Context, n_features: int, engine: Engine) -> np.n
             context.n_classes,
             n_features,
             engine=engine,
+            device=context.device,
             progress=context.progress,
         )
         np.save(folder / "selection.npy", np.sort(selection.indices))
@@ -61,6 +62,7 @@ def sparse_path(
         np.ascontiguousarray(features.train.features[:, selection]),
         features.train.labels,
         context.n_classes,
+        device=context.device,
         progress=context.progress,
         stop=stop,
     )
