@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from benchmark.contracts import Progress, Silent
 from benchmark.explain import ExplainContext, Network, subset
 from benchmark.images import TestBatches
-from methods.explainers.omega import Clusters, Omega, cluster, omega
+from methods.explainers.omega import Clusters, Deal, Omega, cluster, omega
 from methods.explainers.parameters import ReuseParameters
 
 CODE = ("methods.explainers.references", "methods.explainers.omega")
@@ -189,14 +189,15 @@ def sample_per_class(labels: np.ndarray, most: int, generator: np.random.Generat
 
 
 def save_omega(space: Omega, folder: Path) -> None:
-    """Write Omega's code to ``omega.safetensors``."""
-    code = torch.zeros(0, dtype=torch.int32) if space.code is None else space.code
-    tensors = {"code": code, "dimensions": torch.tensor(space.dimensions)}
+    """Write Omega to ``omega.safetensors``."""
+    tensors = {"dimensions": torch.tensor(space.dimensions)}
+    if space.deal is not None:
+        tensors |= {"order": space.deal.order, "sign": space.deal.sign}
     save_file(tensors, folder / "omega.safetensors")
 
 
 def load_omega(folder: Path) -> Omega:
     """Read Omega back."""
     tensors = load_file(folder / "omega.safetensors")
-    code = tensors["code"]
-    return Omega(code if len(code) else None, int(tensors["dimensions"]))
+    deal = Deal(tensors["order"], tensors["sign"]) if "order" in tensors else None
+    return Omega(int(tensors["dimensions"]), deal)

@@ -30,7 +30,8 @@ CARD = MethodCard(
     parameters=RepresentativeParameters,
     fit="methods.representative_interp.method:fit",
     code=("methods.representative_interp", "methods.explainers"),
-    quick={"inputs_per_class": 2},
+    # 50 boundaries suit the two to four classes of the paper; 40 classes have 780 pairs.
+    quick={"inputs_per_class": 2, "boundaries": 500},
     deviations=(
         "boundaries that are equal are kept once: under a pooled linear head at most C (C - 1) / 2",
         "of several polytopes that cover an unseen image, that of the nearest cluster centre draws",

@@ -14,7 +14,7 @@ from benchmark.evaluate import keep_top
 from methods.explainers.cam import Cam
 from methods.explainers.heat import channel_heat
 from methods.explainers.omega import cluster, omega
-from methods.explainers.references import of_images, sample_per_class
+from methods.explainers.references import load_omega, of_images, sample_per_class, save_omega
 from methods.grad_cam.method import GradCAM
 from methods.grad_cam_pp.method import GradCAMPlusPlus
 from methods.score_cam.method import ScoreCAM
@@ -173,11 +173,23 @@ def test_projection_keeps_distances():
     exact, projected = torch.cdist(maps.flatten(1), maps.flatten(1)), torch.cdist(points, points)
     off = ~torch.eye(20, dtype=torch.bool)
     assert float((projected[off] / exact[off] - 1).abs().max()) < 0.08
-    # By its definition: each coordinate into one sum, with a sign.
-    plain = torch.zeros(4096)
-    for value, code in zip(maps[0].flatten().tolist(), space.code.tolist(), strict=True):
-        plain[abs(code) - 1] += value if code > 0 else -value
+    # By its definition: each coordinate goes into one sum, with a sign.
+    flat, plain = maps[0].flatten().tolist(), torch.zeros(4096)
+    for place, (coordinate, sign) in enumerate(
+        zip(space.deal.order.tolist(), space.deal.sign.tolist(), strict=True)
+    ):
+        if coordinate < len(flat):
+            plain[place % 4096] += sign * flat[coordinate]
     torch.testing.assert_close(points[0], plain, atol=1e-4, rtol=1e-4)
+    assert sorted(space.deal.order.tolist()) == list(range(8192))
+
+
+def test_omega_is_saved(tmp_path):
+    maps = torch.randn(2, 10, 4, 4)
+    for most in (64, None):
+        space = omega(160, most, np.random.default_rng(0))
+        save_omega(space, tmp_path)
+        assert torch.equal(load_omega(tmp_path).points(maps), space.points(maps))
 
 
 def test_omega_is_left_alone_where_it_is_small():
