@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from benchmark.contracts import MethodCard
-from methods.explainers.parameters import ReuseParameters
+from methods.explainers.parameters import QUICK, ReuseParameters
 
 
 class ACEParameters(ReuseParameters):
@@ -37,14 +37,15 @@ CARD = MethodCard(
     parameters=ACEParameters,
     fit="methods.ace.method:fit",
     code=("methods.ace", "methods.explainers"),
-    quick={
-        "inputs_per_class": 2,
+    quick=QUICK
+    | {
         "segments": (6, 15, 30),
         "images_per_set": 10,
         "concepts": 10,
         "segments_per_concept": 20,
     },
     deviations=(
+        "distances in Omega are taken after a random projection where maps exceed omega_dimensions",
         "random counterparts of a concept are segments of the other sets, not images of ImageNet",
         "concept activation vectors come from ridge regression, solved in closed form",
         "concepts of equal TCAV score are ordered by their mean directional derivative: under a "

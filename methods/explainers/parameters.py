@@ -22,3 +22,10 @@ class ReuseParameters(Parameters):
         description="distances in Omega are taken after a random projection onto so many "
         "dimensions, where the maps have more; none: never",
     )
+    unseen: int | None = Field(
+        1000, ge=1, description="test images on which the explainer is measured; none: all"
+    )
+
+
+# What --preset quick changes for all explainers.
+QUICK = {"inputs_per_class": 2, "unseen": None}

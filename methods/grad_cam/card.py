@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmark.contracts import MethodCard
-from methods.explainers.parameters import ReuseParameters
+from methods.explainers.parameters import QUICK, ReuseParameters
 
 CARD = MethodCard(
     name="grad_cam",
@@ -13,7 +13,7 @@ CARD = MethodCard(
     parameters=ReuseParameters,
     fit="methods.grad_cam.method:fit",
     code=("methods.grad_cam", "methods.explainers"),
-    quick={"inputs_per_class": 2},
+    quick=QUICK,
     deviations=(
         "distances in Omega are taken after a random projection where maps exceed omega_dimensions",
     ),

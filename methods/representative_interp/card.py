@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from benchmark.contracts import MethodCard
-from methods.explainers.parameters import ReuseParameters
+from methods.explainers.parameters import QUICK, ReuseParameters
 
 
 class RepresentativeParameters(ReuseParameters):
@@ -31,10 +31,11 @@ CARD = MethodCard(
     fit="methods.representative_interp.method:fit",
     code=("methods.representative_interp", "methods.explainers"),
     # 50 boundaries suit the two to four classes of the paper; 40 classes have 780 pairs.
-    quick={"inputs_per_class": 2, "boundaries": 500},
+    quick=QUICK | {"boundaries": 500},
     deviations=(
         "boundaries that are equal are kept once: under a pooled linear head at most C (C - 1) / 2",
         "of several polytopes that cover an unseen image, that of the nearest cluster centre draws",
+        "a polytope without boundaries is drawn by the input's own boundary",
         "distances in Omega are taken after a random projection where maps exceed omega_dimensions",
     ),
 )

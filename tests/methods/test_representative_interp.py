@@ -368,3 +368,27 @@ def test_save_and_load(network, tmp_path: Path):
     one, two = result.explain(unseen[0]), again.explain(unseen[0])
     assert one.report == two.report
     assert np.array_equal(one.similar, two.similar)
+
+
+def test_a_network_like_vgg(tmp_path):
+    """Fully connected layers with rectifiers and dropout after the last maps, as in the paper."""
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 6, 3, 2, 1), nn.ReLU())
+    top = nn.Sequential(
+        nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Linear(24, 32), nn.ReLU(), nn.Dropout(),
+        nn.Linear(32, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 4),
+    )  # fmt: skip
+    network = explain.Cut(trunk.eval(), top.eval())
+    images = torch.randn(150, 3, 16, 16)
+    result = explainer(network, of_images(network, images, tmp_path))
+    assert not result.boundaries.pooled
+    assert len(result.boundaries) > 6  # more than four classes have pairs
+    # Exact at the images it was taken from: the margin is the difference of the two scores.
+    found = linear_boundaries(network, [images[:40]])
+    scores = logits_of(network, images[:40])
+    low, high = found.classes.T
+    expected = scores.gather(1, low[:, None]) - scores.gather(1, high[:, None])
+    margins = found.margins(network.maps(images[:40])).diagonal()
+    torch.testing.assert_close(margins, expected[:, 0], atol=1e-5, rtol=1e-4)
+    assert result.heatmap(images[:5]).shape == (5, 16, 16)
+    assert result.report()["purity"] > 0.9
