@@ -118,6 +118,8 @@ def open_table(
             f"features must be (n, d) and labels (n,): got {tuple(features.shape)} and "
             f"{tuple(y.shape)}."
         )
+    if isinstance(features, torch.Tensor):
+        features = features.detach()
     n, d = features.shape
     if n == 0 or d == 0:
         raise ValueError(f"features must have rows and columns: got {n} x {d}.")
