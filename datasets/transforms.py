@@ -24,11 +24,10 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from benchmark.contracts import Progress, Silent
-from datasets.images import box_bounds, read_image
+from datasets.images import Bounds, box_bounds, read_image
 
 Box = Sequence[float] | np.ndarray
 Triple = tuple[float, float, float]
-Window = tuple[float, float, float, float]
 JITTER = 0.1  # the authors' configurations; appendix C says "jitter" without a strength
 PADDING = 4  # pixels around the image in which the random crop moves
 
@@ -76,32 +75,31 @@ class Preprocessing:
 # ------------------------------------------------------------------------- which part of an image
 
 
-def _box_window(box: Box | None, image_size: tuple[int, int]) -> Window:
+def _box_window(box: Box | None, image_size: tuple[int, int]) -> Bounds:
     if box is None:
         raise ValueError("crop='box' needs a bounding box for every image")
-    left, top, right, bottom = box_bounds(tuple(box), image_size)
-    return float(left), float(top), float(right), float(bottom)
+    return box_bounds(tuple(box), image_size)
 
 
-def _centre_window(box: Box | None, image_size: tuple[int, int]) -> Window:
+def _centre_window(box: Box | None, image_size: tuple[int, int]) -> Bounds:
     width, height = image_size
     side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
+    left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 
 
-_WINDOWS: dict[str, Callable[[Box | None, tuple[int, int]], Window]] = {
+_WINDOWS: dict[str, Callable[[Box | None, tuple[int, int]], Bounds]] = {
     "box": _box_window,
     "centre": _centre_window,
 }
 
 
-def window(box: Box | None, image_size: tuple[int, int], preprocessing: Preprocessing) -> Window:
-    """The part of an image that the test transform shows: left, top, right, bottom in pixels.
+def window(box: Box | None, image_size: tuple[int, int], preprocessing: Preprocessing) -> Bounds:
+    """The whole pixels that the test transform shows: left, top, right, bottom.
 
     >>> plain = Preprocessing(8, "centre", (0, 0, 0), (1, 1, 1))
     >>> window(None, (30, 20), plain)
-    (5.0, 0.0, 25.0, 20.0)
+    (5, 0, 25, 20)
     """
     return _WINDOWS[preprocessing.crop](box, image_size)
 
@@ -109,9 +107,10 @@ def window(box: Box | None, image_size: tuple[int, int], preprocessing: Preproce
 # ------------------------------------------------------------------------------------ test images
 
 
-def _resized(image: Image.Image, area: Window, size: int) -> Image.Image:
-    # Pillow's bilinear filter widens with the reduction, that is, it is antialiased.
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=area)
+def _resized(image: Image.Image, area: Bounds, size: int) -> Image.Image:
+    # Pillow's bilinear filter widens with the reduction, that is, it is antialiased. Its own
+    # ``box`` would let the pixels beside the crop shine in.
+    return image.crop(area).resize((size, size), Image.Resampling.BILINEAR)
 
 
 def _bytes(image: Image.Image) -> Tensor:

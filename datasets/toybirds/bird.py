@@ -13,7 +13,7 @@ from datasets.toybirds.species import HORN, IRIS, PLUMAGE, Looks
 
 BODY = np.array([
     (0.26, 0.52), (0.02, 0.38), (-0.30, 0.17), (-0.58, -0.06), (-0.74, -0.20), (-0.70, -0.31),
-    (-0.45, -0.43), (-0.10, -0.50), (0.26, -0.42), (0.54, -0.16), (0.64, 0.12), (0.66, 0.34),
+    (-0.45, -0.47), (-0.10, -0.56), (0.26, -0.47), (0.54, -0.16), (0.64, 0.12), (0.66, 0.34),
     (0.50, 0.50),
 ])  # fmt: skip
 HEAD = np.array([
@@ -29,20 +29,20 @@ CREST = np.array([
     (0.45, 0.56),
 ])  # fmt: skip
 THROAT = np.array([
-    (0.95, 0.44), (0.74, 0.415), (0.60, 0.38), (0.47, 0.26), (0.42, 0.10), (0.60, 0.02),
-    (0.90, 0.06),
+    (0.95, 0.44), (0.74, 0.40), (0.58, 0.36), (0.44, 0.26), (0.37, 0.10), (0.55, -0.02),
+    (0.92, 0.02),
 ])  # fmt: skip
 BREAST = np.array([
-    (0.85, 0.16), (0.60, 0.14), (0.38, 0.12), (0.26, -0.05), (0.16, -0.24), (0.22, -0.45),
-    (0.55, -0.55), (0.95, -0.15),
+    (0.85, 0.20), (0.60, 0.18), (0.34, 0.14), (0.18, -0.05), (0.08, -0.26), (0.16, -0.46),
+    (0.55, -0.58), (0.95, -0.15),
 ])  # fmt: skip
 BELLY = np.array([
-    (0.40, -0.20), (0.20, -0.20), (-0.10, -0.22), (-0.40, -0.22), (-0.66, -0.24), (-0.90, -0.34),
+    (0.34, -0.18), (0.20, -0.14), (-0.10, -0.10), (-0.40, -0.14), (-0.66, -0.22), (-0.90, -0.32),
     (-0.60, -0.70), (0.10, -0.80), (0.50, -0.60),
 ])  # fmt: skip
 COVERTS = np.array([
-    (0.40, 0.10), (0.30, 0.27), (0.10, 0.31), (-0.12, 0.22), (-0.28, 0.05), (-0.26, -0.12),
-    (-0.08, -0.24), (0.16, -0.20), (0.34, -0.06),
+    (0.26, 0.16), (0.18, 0.29), (0.02, 0.32), (-0.16, 0.25), (-0.32, 0.10), (-0.32, -0.04),
+    (-0.18, -0.14), (0.04, -0.11), (0.20, 0.02),
 ])  # fmt: skip
 MASK = np.array([
     (0.84, 0.52), (0.70, 0.60), (0.50, 0.60), (0.24, 0.50), (0.26, 0.40), (0.50, 0.43),
@@ -55,15 +55,15 @@ EYEBROW = np.array([
 EYE = np.array([[0.61, 0.52]])
 
 BILLS: dict[str, np.ndarray] = {
-    "cone": np.array([(0.72, 0.60), (0.86, 0.56), (1.02, 0.44), (0.88, 0.37), (0.72, 0.35)]),
-    "dagger": np.array([(0.73, 0.55), (0.95, 0.51), (1.24, 0.46), (0.95, 0.43), (0.73, 0.42)]),
+    "cone": np.array([(0.71, 0.62), (0.86, 0.59), (1.02, 0.44), (0.86, 0.35), (0.71, 0.33)]),
+    "dagger": np.array([(0.72, 0.57), (0.95, 0.53), (1.26, 0.46), (0.95, 0.41), (0.72, 0.39)]),
     "hooked": np.array([
-        (0.72, 0.60), (0.90, 0.60), (1.05, 0.50), (1.06, 0.34), (0.99, 0.42), (0.86, 0.42),
-        (0.73, 0.37),
+        (0.71, 0.62), (0.90, 0.62), (1.06, 0.51), (1.07, 0.30), (0.98, 0.39), (0.86, 0.39),
+        (0.72, 0.34),
     ]),
     "curved": np.array([
-        (0.73, 0.55), (0.92, 0.55), (1.12, 0.45), (1.24, 0.22), (1.08, 0.38), (0.90, 0.46),
-        (0.73, 0.43),
+        (0.72, 0.57), (0.92, 0.58), (1.13, 0.47), (1.25, 0.16), (1.08, 0.35), (0.90, 0.43),
+        (0.72, 0.40),
     ]),
 }  # fmt: skip
 
@@ -157,7 +157,7 @@ def _paint_underside(
     marks = _BREAST_PATTERNS[looks["has_breast_pattern"]](pose, rng)
     if marks:
         pattern = canvas.mask(*(place(mark, pose) for mark in marks))
-        canvas.stamp(both(breast, pattern), _contrast(colours["breast"]))
+        canvas.stamp(both(breast, pattern), _contrast(PLUMAGE[looks["has_breast_color"]]))
     throat = both(body, canvas.mask(place(smooth(head(THROAT, pose)), pose)).filter(soft))
     canvas.stamp(throat, colours["throat"], "throat")
 
@@ -170,17 +170,17 @@ def _dots(points: np.ndarray, radius: float) -> list[np.ndarray]:
 
 def _spotted(pose: Pose, rng: np.random.Generator) -> list[np.ndarray]:
     grid = np.array([
-        (x + 0.07 * (row % 2), y) for row, y in enumerate(np.arange(-0.42, 0.16, 0.13))
-        for x in np.arange(0.16, 0.70, 0.14)
+        (x + 0.075 * (row % 2), y) for row, y in enumerate(np.arange(-0.44, 0.18, 0.135))
+        for x in np.arange(0.06, 0.70, 0.15)
     ])  # fmt: skip
-    return _dots(grid + rng.normal(0, 0.012, grid.shape), 0.042)
+    return _dots(grid + rng.normal(0, 0.012, grid.shape), 0.050)
 
 
 def _striped(pose: Pose, rng: np.random.Generator) -> list[np.ndarray]:
     stripes = []
-    for x in np.arange(0.14, 0.72, 0.13) + rng.normal(0, 0.01, 5):
-        top, bottom = np.array((x + 0.04, 0.18)), np.array((x - 0.10, -0.48))
-        half, low_half = np.array((0.025, 0)), np.array((0.03, 0))
+    for x in np.arange(0.08, 0.75, 0.155) + rng.normal(0, 0.01, 5):
+        top, bottom = np.array((x + 0.04, 0.20)), np.array((x - 0.08, -0.50))
+        half, low_half = np.array((0.036, 0)), np.array((0.042, 0))
         stripes.append(np.array([top - half, top + half, bottom + low_half, bottom - low_half]))
     return stripes
 
@@ -188,8 +188,8 @@ def _striped(pose: Pose, rng: np.random.Generator) -> list[np.ndarray]:
 def _banded(pose: Pose, rng: np.random.Generator) -> list[np.ndarray]:
     middle = -0.10 + rng.normal(0, 0.015)
     return [np.array([
-        (0.10, middle - 0.10), (0.40, middle - 0.01), (0.80, middle + 0.10),
-        (0.80, middle - 0.06), (0.40, middle - 0.19), (0.10, middle - 0.28),
+        (0.02, middle - 0.12), (0.40, middle - 0.01), (0.80, middle + 0.12),
+        (0.80, middle - 0.10), (0.40, middle - 0.22), (0.02, middle - 0.33),
     ])]  # fmt: skip
 
 
@@ -228,8 +228,8 @@ def _paint_tail(canvas: Canvas, looks: Looks, pose: Pose, colour: Colour) -> Non
 # --------------------------------------------------------------------------------------------- wing
 
 # Flight feathers of the folded wing, from the longest below to the shortest above.
-_ROOTS = np.linspace((0.02, -0.18), (-0.05, 0.20), 7)
-_TIPS = np.linspace((-0.98, -0.36), (-0.50, 0.02), 7)
+_ROOTS = np.linspace((-0.07, -0.08), (-0.10, 0.23), 7)
+_TIPS = np.linspace((-1.00, -0.27), (-0.52, 0.05), 7)
 
 
 def _flight_feathers() -> list[np.ndarray]:
@@ -241,21 +241,21 @@ def _flight_feathers() -> list[np.ndarray]:
 
 
 _FLIGHT = _flight_feathers()
-_BAR_REAR = np.array([(-0.14, 0.22), (-0.28, 0.05), (-0.26, -0.12), (-0.10, -0.23)])
-_BAR_FRONT = np.array([(0.10, 0.28), (-0.02, 0.10), (0.0, -0.06), (0.10, -0.19)])
+_BAR_REAR = np.array([(-0.18, 0.24), (-0.33, 0.10), (-0.32, -0.04), (-0.20, -0.13)])
+_BAR_FRONT = np.array([(0.03, 0.30), (-0.09, 0.14), (-0.08, 0.0), (0.0, -0.11)])
 _PATCH = np.array([
-    (-0.22, 0.10), (-0.42, 0.03), (-0.60, -0.13), (-0.56, -0.24), (-0.34, -0.22), (-0.22, -0.10),
+    (-0.24, 0.15), (-0.44, 0.09), (-0.62, -0.06), (-0.58, -0.16), (-0.36, -0.13), (-0.24, -0.03),
 ])  # fmt: skip
 _SPOTS = np.array([
-    (0.22, 0.16), (0.22, -0.06), (0.06, 0.05), (-0.10, 0.16), (-0.08, -0.10), (-0.24, 0.02),
-    (-0.40, -0.06), (-0.36, -0.21), (-0.56, -0.17), (-0.70, -0.28), (0.08, 0.22),
+    (0.15, 0.19), (0.12, 0.01), (0.0, 0.10), (-0.14, 0.20), (-0.13, -0.03), (-0.27, 0.08),
+    (-0.43, 0.01), (-0.38, -0.12), (-0.58, -0.09), (-0.72, -0.19), (0.0, 0.26),
 ])  # fmt: skip
 
 
 def _paint_wing(canvas: Canvas, looks: Looks, pose: Pose, colour: Colour) -> None:
     # A shadow under the wing sets it off from the body.
     under = place(
-        smooth(np.concatenate([COVERTS[[0, 2, 4]], [(-0.80, -0.40), (0.10, -0.27)]])), pose
+        smooth(np.concatenate([COVERTS[[0, 2, 4]], [(-0.82, -0.32), (0.06, -0.18)]])), pose
     )
     shadow = both(canvas.mask(under), canvas.regions.point(lambda value: 70 * (value > 0)))
     canvas.stamp(shadow, (0, 0, 0))
@@ -264,12 +264,13 @@ def _paint_wing(canvas: Canvas, looks: Looks, pose: Pose, colour: Colour) -> Non
         canvas.polygon(outline, shade(colour, (0.80, 0.92)[number % 2]), "wing")
         canvas.line(outline[4:14], shade(colour, 0.62), 0.014 * pose.scale)
     canvas.polygon(place(smooth(COVERTS), pose), colour, "wing")
-    for row in ((-0.16, 0.09, 5, 0.92), (0.04, 0.08, 5, 1.06)):
+    for row in ((-0.18, 0.09, 5, 0.92), (0.00, 0.08, 5, 1.06)):
         x, radius, count, light = row
-        for y in np.linspace(0.20, -0.16, count):
+        for y in np.linspace(0.22, -0.06, count):
             scale = place(_dots(np.array([(x + 0.04 * np.cos(6 * y), y)]), radius)[0], pose)
             canvas.polygon(scale, shade(colour, light), "wing")
-    _WING_PATTERNS[looks["has_wing_pattern"]](canvas, pose, _contrast(colour))
+    ink = _contrast(PLUMAGE[looks["has_wing_color"]])
+    _WING_PATTERNS[looks["has_wing_pattern"]](canvas, pose, ink)
 
 
 def _bars(canvas: Canvas, pose: Pose, ink: Colour) -> None:
@@ -320,7 +321,7 @@ def _paint_head(canvas: Canvas, looks: Looks, pose: Pose, colours: dict[str, Col
     cap = both(skull, canvas.mask(place(smooth(head(CROWN, pose)), pose)))
     canvas.stamp(cap, colours["crown"], "crown")
     if pattern in _STRIPES:
-        outline, ink = _STRIPES[pattern](colours)
+        outline, ink = _STRIPES[pattern](looks)
         stripe = both(skull, canvas.mask(place(smooth(head(outline, pose)), pose)))
         canvas.stamp(stripe, ink, "head")
     bill = BILLS[looks["has_bill_shape"]]
@@ -328,20 +329,20 @@ def _paint_head(canvas: Canvas, looks: Looks, pose: Pose, colours: dict[str, Col
     gape = head(np.array([(0.74, 0.475), (0.5 * (0.74 + bill[:, 0].max()), 0.465)]), pose)
     canvas.line(place(gape, pose), shade(colours["bill"], 0.55), 0.016 * pose.scale)
     centre = place(head(EYE, pose), pose)[0]
-    canvas.disc(centre, 0.078 * pose.scale, mix(colours["back"], DARK, 0.55), "eye")
-    canvas.disc(centre, 0.064 * pose.scale, colours["eye"], "eye")
-    canvas.disc(centre, 0.040 * pose.scale, (16, 14, 16), "eye")
-    glint = centre + np.array((0.018, -0.020)) * pose.scale
-    canvas.disc(glint, 0.016 * pose.scale, (255, 255, 255), "eye")
+    canvas.disc(centre, 0.090 * pose.scale, mix(colours["back"], DARK, 0.55), "eye")
+    canvas.disc(centre, 0.074 * pose.scale, colours["eye"], "eye")
+    canvas.disc(centre, 0.048 * pose.scale, (16, 14, 16), "eye")
+    glint = centre + np.array((0.020, -0.024)) * pose.scale
+    canvas.disc(glint, 0.019 * pose.scale, (255, 255, 255), "eye")
 
 
-def _mask_stripe(colours: dict[str, Colour]) -> tuple[np.ndarray, Colour]:
-    dark = max(colours["back"]) > 90
-    return MASK, (DARK if dark else PALE)
+def _mask_stripe(looks: Looks) -> tuple[np.ndarray, Colour]:
+    return MASK, (PALE if looks["has_back_color"] == "black" else DARK)
 
 
-def _eyebrow_stripe(colours: dict[str, Colour]) -> tuple[np.ndarray, Colour]:
-    return EYEBROW, _contrast(mix(colours["crown"], colours["back"], 0.5))
+def _eyebrow_stripe(looks: Looks) -> tuple[np.ndarray, Colour]:
+    between = mix(PLUMAGE[looks["has_crown_color"]], PLUMAGE[looks["has_back_color"]], 0.5)
+    return EYEBROW, _contrast(between)
 
 
 _STRIPES = {"masked": _mask_stripe, "eyebrow": _eyebrow_stripe}

@@ -112,9 +112,14 @@ class Canvas:
 
     def stamp(self, mask: Image.Image, colour: Colour, region: str = "") -> None:
         """Paint through a mask (white paints)."""
-        self.picture.paste(colour, mask=mask)
+        where = mask.getbbox()
+        if where is None:
+            return
+        part = mask.crop(where)
+        self.picture.paste(colour, where, part)
         if region:
-            self.regions.paste(NUMBER[region], mask=mask.point(lambda value: 255 * (value > 127)))
+            sharp = part.point(lambda value: 255 * (value > 127))
+            self.regions.paste(NUMBER[region], where, sharp)
 
 
 def both(mask: Image.Image, other: Image.Image) -> Image.Image:

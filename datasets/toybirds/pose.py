@@ -10,24 +10,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 NECK = np.array([0.40, 0.30])  # what the head turns about
-HIPS = np.array([[0.10, -0.44], [-0.10, -0.46]])  # near, far
-LEG = 0.36
+HEAD_SIZE = 1.22  # toys have large heads
+HIPS = np.array([[0.08, -0.50], [-0.10, -0.52]])  # near, far
+LEG = 0.32
 
 # Where CUB's parts are, in the bird's frame; those of the head turn with it.
 PARTS: dict[str, tuple[float, float]] = {
     "back": (-0.12, 0.34),
     "beak": (0.92, 0.47),
-    "belly": (-0.05, -0.40),
+    "belly": (-0.08, -0.38),
     "breast": (0.50, -0.06),
     "crown": (0.50, 0.72),
     "forehead": (0.72, 0.64),
     "left eye": (0.61, 0.53),
     "left leg": (0.10, -0.60),
-    "left wing": (-0.10, 0.02),
+    "left wing": (-0.20, 0.08),
     "nape": (0.27, 0.46),
     "right eye": (0.61, 0.53),
     "right leg": (0.10, -0.60),
-    "right wing": (-0.10, 0.02),
+    "right wing": (-0.20, 0.08),
     "tail": (-1.00, -0.36),
     "throat": (0.66, 0.27),
 }
@@ -43,6 +44,7 @@ class Pose:
     """
 
     facing: int
+    neck: tuple[float, float]
     tilt: float
     nod: float
     tail: float
@@ -57,10 +59,11 @@ def draw_pose(rng: np.random.Generator) -> Pose:
     """A pose by chance, not yet placed."""
     return Pose(
         facing=int(rng.choice((-1, 1))),
-        tilt=rng.uniform(-0.35, 0.40),
-        nod=rng.uniform(-0.40, 0.35),
-        tail=rng.uniform(-0.35, 0.35),
-        turn=rng.uniform(0.80, 1.0),
+        neck=(rng.uniform(-0.10, 0.08), rng.uniform(-0.16, 0.06)),
+        tilt=rng.uniform(-0.55, 0.65),
+        nod=rng.uniform(-0.55, 0.50),
+        tail=rng.uniform(-0.45, 0.45),
+        turn=rng.uniform(0.70, 1.0),
         plump=rng.uniform(0.93, 1.08),
         stance=rng.uniform(-0.12, 0.12),
     )
@@ -73,8 +76,9 @@ def rotation(angle: float) -> np.ndarray:
 
 
 def head(points: np.ndarray, pose: Pose) -> np.ndarray:
-    """Points of the head, turned about the neck, still in the bird's frame."""
-    return (np.asarray(points, dtype=float) - NECK) @ rotation(pose.nod) + NECK
+    """Points of the head, enlarged and turned about the neck, still in the bird's frame."""
+    turned = (np.asarray(points, dtype=float) - NECK) * HEAD_SIZE @ rotation(pose.nod)
+    return turned + NECK + pose.neck
 
 
 def place(points: np.ndarray, pose: Pose) -> np.ndarray:
@@ -121,15 +125,9 @@ def part_places(pose: Pose) -> dict[str, tuple[float, float] | None]:
     found: dict[str, tuple[float, float] | None] = {}
     for name, point in PARTS.items():
         side, _, rest = name.partition(" ")
-        if rest == "leg":
-            x, y = shins[side]
-        elif side == away and rest:
-            found[name] = None
-            continue
-        else:
-            at = np.array([point])
-            x, y = place(head(at, pose) if name.split()[-1] in {"eye"} | HEAD_PARTS else at, pose)[
-                0
-            ]
-        found[name] = (float(x), float(y))
+        at = np.array([point])
+        where = place(head(at, pose) if name in HEAD_PARTS else at, pose)[0]
+        x, y = shins[side] if rest == "leg" else where
+        hidden = side == away and rest in ("eye", "wing")
+        found[name] = None if hidden else (float(x), float(y))
     return found

@@ -75,8 +75,18 @@ def render(species: Species, pixels: int, rng: np.random.Generator) -> Rendered:
     for name, at in part_places(pose).items():
         if at is not None and not covered[min(side - 1, int(at[1])), min(side - 1, int(at[0]))]:
             parts[name] = (at[0] / zoom, at[1] / zoom)
-    box = (left / zoom, top / zoom, (right - left) / zoom, (bottom - top) / zoom)
+    box = _by_hand((left, top, right, bottom), side, rng)
+    box = tuple(v / zoom for v in box)
     return Rendered(_lit(canvas, bird & ~covered, rng), box, parts, visible)
+
+
+def _by_hand(tight: tuple[int, int, int, int], side: int, rng: np.random.Generator) -> Box:
+    left, top, right, bottom = tight
+    dx, dy = right - left, bottom - top
+    a, b, c, d = rng.uniform(0, 0.22, 4)
+    left, top = max(0, left - a * dx), max(0, top - b * dy)
+    right, bottom = min(side, right + c * dx), min(side, bottom + d * dy)
+    return left, top, right - left, bottom - top
 
 
 def _lit(canvas: Canvas, bird: np.ndarray, rng: np.random.Generator) -> Image.Image:
@@ -92,8 +102,11 @@ def _lit(canvas: Canvas, bird: np.ndarray, rng: np.random.Generator) -> Image.Im
     feathers = scenery.noise(rng, size, ((size // 2, size // 3),)) * 0.035
     round_bird = 1 + mask * np.clip(relief + feathers, -0.35, 0.35)
 
-    gain = rng.uniform(0.72, 1.12)
-    warmth = rng.normal(0, 0.05)
+    gain = (
+        rng.uniform(0.60, 1.2)
+        * (1 + 0.22 * rng.uniform(0, 1) * scenery.noise(rng, size, ((4, 4), (8, 8))))[..., None]
+    )
+    warmth = rng.normal(0, 0.11)
     tint = np.array([1 + warmth, 1.0, 1 - warmth], dtype=np.float32) * gain
     contrast, haze = rng.uniform(0.80, 1.08), rng.uniform(0, 18)
     pixels = np.asarray(picture, dtype=np.float32) * round_bird[..., None] * tint

@@ -139,7 +139,7 @@ def _meadow(rng: np.random.Generator, size: int) -> Image.Image:
     pixels = _blend(far, mix(low, far, 0.25), share)
     blades = noise(rng, size, ((size // 3, 5), (size // 2, 9)))
     pixels += np.clip(share - 0.5, 0, 1)[..., None] * blades[..., None] * (
-        np.asarray(high, np.float32) - 60) * 0.35  # fmt: skip
+        np.asarray(high, np.float32) - 60) * 0.22  # fmt: skip
     return _picture(pixels)
 
 
@@ -179,9 +179,7 @@ def _branch(canvas: Canvas, rng: np.random.Generator, feet: np.ndarray, unit: fl
         tip = root + rng.normal(0, 0.4, 2) * unit - (0, 0.2 * unit)
         canvas.line(np.array([root, tip]), shade(colour, 0.85), 0.35 * width)
         for _ in range(int(rng.integers(0, 3))):
-            _leaf_outlines(
-                canvas, tip, rng.uniform(0, 6.3), 0.30 * unit, choose(rng, GREENS + AUTUMN)
-            )
+            _paint_leaf(canvas, tip, rng.uniform(0, 6.3), 0.30 * unit, choose(rng, GREENS + AUTUMN))
     canvas.line(line, shade(colour, 0.7), width)
     canvas.line(line - (0, 0.12 * width), colour, 0.72 * width)
     canvas.line(line - (0, 0.28 * width), shade(colour, 1.25), 0.22 * width)
@@ -208,15 +206,20 @@ def _ground(canvas: Canvas, rng: np.random.Generator, feet: np.ndarray, unit: fl
 
 
 def _boulder(canvas: Canvas, rng: np.random.Generator, feet: np.ndarray, unit: float) -> None:
-    middle = feet.mean(0) - (0, 0.03 * unit)
-    width = rng.uniform(0.5, 1.1)
+    middle = feet.mean(0) - np.array((0, 0.03 * unit))
     outline = np.array([
-        (-0.7, 0.04), (-0.3, 0.0), (0.0, -0.01), (0.3, 0.0), (0.7, 0.05), (1.1, 0.5), (1.2, 3.0),
-        (-1.2, 3.0), (-1.1, 0.5),
-    ]) * (width, 1) + rng.normal(0, 0.02, (9, 2))  # fmt: skip
+        (-0.75, 0.10), (-0.3, 0.0), (0.0, -0.01), (0.3, 0.0), (0.7, 0.06), (1.1, 0.35), (1.5, 1.0),
+        (1.9, 3.0), (-1.8, 3.0), (-1.4, 0.9), (-1.1, 0.40),
+    ]) * (rng.uniform(0.6, 1.4), 1)  # fmt: skip
+    outline[[0, 4, 5, 6, 9, 10]] += rng.normal(0, 0.06, (6, 2))
     colour = choose(rng, ROCKS)
     canvas.polygon(middle + smooth(outline) * unit, colour)
-    canvas.polygon(middle + smooth(outline * (0.9, 1) + (0.12, 0.22)) * unit, shade(colour, 0.82))
+    for step, light in ((0.16, 0.88), (0.36, 0.76)):
+        lower = outline * (1, 1) + (rng.normal(0, 0.1), step + 0.05)
+        canvas.polygon(middle + smooth(lower) * unit, shade(colour, light))
+    for _ in range(18):
+        at = middle + np.array((rng.normal(0, 0.6), rng.uniform(0.08, 1.2))) * unit
+        canvas.disc(at, rng.uniform(0.01, 0.03) * unit, shade(colour, rng.uniform(0.6, 1.15)))
 
 
 def _wire(canvas: Canvas, rng: np.random.Generator, feet: np.ndarray, unit: float) -> None:
@@ -247,12 +250,45 @@ def leaf(root: np.ndarray, angle: float, length: float) -> np.ndarray:
     return smooth(_LEAF * length, 4) @ np.array([[cos, sin], [-sin, cos]]) + root
 
 
-def _leaf_outlines(
+def _paint_leaf(
     canvas: Canvas, root: np.ndarray, angle: float, length: float, colour: Colour
 ) -> None:
     canvas.polygon(leaf(root, angle, length), colour)
     tip = root + np.array([np.cos(angle), np.sin(angle)]) * length * 0.9
     canvas.line(np.array([root, tip]), shade(colour, 1.25), 0.05 * length)
+
+
+def _twig(
+    rng: np.random.Generator, side: float, aim: np.ndarray, unit: float
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A twig from beyond the frame towards a place: its line, and (root, tip) of its leaves."""
+    angle = rng.uniform(0, 2 * np.pi)
+    way = np.array([np.cos(angle), np.sin(angle)])
+    across = np.array([-way[1], way[0]])
+    along = np.linspace(0, 1.0, 12)[:, None]
+    bend = rng.normal(0, 0.25) * unit
+    line = aim - way * along * side + across * bend * along**2
+    leaves = []
+    for number in range(int(rng.integers(3, 8))):
+        root = line[number // 2]
+        lean = angle + (0.7, -0.7)[number % 2] + rng.normal(0, 0.25)
+        length = rng.uniform(0.28, 0.50) * unit
+        leaves.append(np.array([root, root + length * np.array([np.cos(lean), np.sin(lean)])]))
+    return line, leaves
+
+
+def _blades(
+    rng: np.random.Generator, side: float, aim: np.ndarray, unit: float
+) -> list[np.ndarray]:
+    """Outlines of a tuft of grass from below the frame."""
+    found = []
+    for _ in range(int(rng.integers(4, 10))):
+        root = np.array([aim[0] + rng.normal(0, 0.3) * unit, side * 1.02])
+        tip = np.array([root[0] + rng.normal(0, 0.25) * unit, aim[1] + rng.normal(0, 0.15) * unit])
+        middle = (root + tip) / 2 + (rng.normal(0, 0.06) * unit, 0)
+        half = np.array([rng.uniform(0.015, 0.03) * unit, 0])
+        found.append(np.array([root - half, middle - half, tip, middle + half, root + half]))
+    return found
 
 
 def foreground(
@@ -262,7 +298,7 @@ def foreground(
     unit: float,
     keep: np.ndarray,
 ) -> np.ndarray:
-    """Leaves and blades before the bird.
+    """Twigs with leaves and tufts of grass before the bird.
 
     Args:
         canvas: painted on; its map of regions stays as it is.
@@ -276,13 +312,30 @@ def foreground(
     """
     covered = np.zeros(keep.shape, dtype=bool)
     colours = choose(rng, (GREENS, GREENS, AUTUMN))
-    for _ in range(int(rng.choice((0, 1, 2, 3, 4), p=(0.25, 0.25, 0.2, 0.15, 0.15)))):
-        root = np.array([rng.uniform(box[0], box[2]), rng.uniform(box[1], box[3])])
-        angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.6) * unit
-        shape = np.asarray(canvas.mask(leaf(root, angle, length))) > 0
+    side = float(canvas.size[0])
+
+    def free(outline: np.ndarray) -> bool:
+        shape = np.asarray(canvas.mask(outline)) > 0
         if (shape & keep).any():
+            return False
+        covered[shape] = True
+        return True
+
+    for _ in range(int(rng.choice((0, 1, 2, 3), p=(0.35, 0.35, 0.2, 0.1)))):
+        aim = np.array([rng.uniform(box[0], box[2]), rng.uniform(box[1], box[3])])
+        colour = shade(choose(rng, colours), rng.uniform(0.75, 1.2))
+        if rng.random() < 0.25:
+            for blade in _blades(rng, side, aim, unit):
+                if free(blade):
+                    canvas.polygon(blade, shade(colour, rng.uniform(0.85, 1.15)))
             continue
-        colour = shade(choose(rng, colours), rng.uniform(0.8, 1.2))
-        _leaf_outlines(canvas, root, angle, length, colour)
-        covered |= shape
+        line, leaves = _twig(rng, side, aim, unit)
+        half = np.array([0.012 * unit, 0.012 * unit])
+        if free(np.concatenate([line - half, line[::-1] + half])):
+            canvas.line(line, choose(rng, BARK), 0.03 * unit)
+        for root, tip in leaves:
+            way = tip - root
+            angle, length = float(np.arctan2(way[1], way[0])), float(np.hypot(*way))
+            if free(leaf(root, angle, length)):
+                _paint_leaf(canvas, root, angle, length, shade(colour, rng.uniform(0.85, 1.15)))
     return covered

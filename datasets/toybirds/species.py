@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -105,9 +106,9 @@ TWINS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("has_upper_tail_color", (("red", "black"), ("blue", "buff"), ("yellow", "brown"))),
     ("has_breast_pattern", (("solid", "striped"), ("solid", "banded"), ("solid", "spotted"))),
     ("has_belly_color", (("yellow", "black"), ("red", "white"), ("buff", "blue"))),
-    ("has_bill_shape", (("cone", "curved"), ("hooked", "dagger"), ("cone", "dagger"))),
-    ("has_throat_color", (("black", "white"), ("red", "yellow"), ("blue", "white"))),
     ("has_tail_shape", (("forked", "pointed"), ("fan_shaped", "pointed"), ("squared", "forked"))),
+    ("has_throat_color", (("black", "white"), ("red", "yellow"), ("blue", "white"))),
+    ("has_bill_shape", (("cone", "curved"), ("hooked", "dagger"), ("cone", "dagger"))),
     ("has_wing_color", (("brown", "blue"), ("black", "green"), ("grey", "red"))),
 )  # fmt: skip
 
@@ -117,9 +118,22 @@ NOUNS = (
     "Warbler", "Wren",
 )  # fmt: skip
 
+# What the species of a family share: the large areas. Of some small ones it has two variants.
+FAMILY = (
+    "has_breast_color",
+    "has_belly_color",
+    "has_back_color",
+    "has_wing_color",
+    "has_upper_tail_color",
+)
+VARIANTS = ("has_bill_color", "has_crown_color", "has_throat_color")
+FAMILY_SIZE = 10
 MIN_CLEAR_DIFFERENCES = 3
 
+T = TypeVar("T")
+
 Looks = dict[str, str]
+Family = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -169,14 +183,16 @@ def make_species(
     rng = np.random.default_rng([seed, classes])
     made: list[tuple[str, Looks, str]] = []  # noun, looks, telling group
     nouns = _turns(rng, NOUNS)
+    families = _families(rng, max(1, round(classes / FAMILY_SIZE)))
+    family = _turns(rng, families)
     for number in range(max(1, classes // 4)):
         group, choices = TWINS[number % len(TWINS)]
         values = choices[(number // len(TWINS)) % len(choices)]
-        twins = _new_looks(rng, [looks for _, looks, _ in made], group, values)
+        twins = _new_looks(rng, next(family), [looks for _, looks, _ in made], group, values)
         noun = next(nouns)
         made += [(noun, looks, group) for looks in twins]
     while len(made) < classes:
-        (looks,) = _new_looks(rng, [looks for _, looks, _ in made], "", ("",))
+        (looks,) = _new_looks(rng, next(family), [looks for _, looks, _ in made], "", ("",))
         made.append((next(nouns), looks, ""))
     named = _named(rng, made)
     order = sorted(range(classes), key=lambda i: (named[i].name.rpartition("_")[2], named[i].name))
@@ -185,20 +201,49 @@ def make_species(
     return tuple(named[i] for i in order), tuple((a, b) for a, b in sorted(pairs))
 
 
-def _turns(rng: np.random.Generator, words: Sequence[str]) -> Iterator[str]:
+def _turns(rng: np.random.Generator, things: Sequence[T]) -> Iterator[T]:
     while True:
-        yield from (words[i] for i in rng.permutation(len(words)))
+        yield from (things[i] for i in rng.permutation(len(things)))
 
 
 def _new_looks(
-    rng: np.random.Generator, known: Sequence[Looks], group: str, values: Sequence[str]
+    rng: np.random.Generator,
+    family: Family,
+    known: Sequence[Looks],
+    group: str,
+    values: Sequence[str],
 ) -> list[Looks]:
     """Looks with each of the values in a group, clearly unlike all that are known."""
     while True:
-        looks = {name: _draw(rng, known_group) for name, known_group in GROUPS.items()}
+        looks = {
+            name: str(rng.choice(family[name])) if name in family else _draw(rng, known_group)
+            for name, known_group in GROUPS.items()
+        }
         made = [looks | {group: value} if group else looks for value in values]
         if all(_clear_differences(a, b) >= MIN_CLEAR_DIFFERENCES for a in made for b in known):
             return made
+
+
+def _families(rng: np.random.Generator, count: int) -> list[Family]:
+    """The values that each family's species choose from; backs differ as long as colours last."""
+    back = "has_back_color"
+    colours: list[str] = []
+    found: list[Family] = []
+    for _ in range(count):
+        colours = colours or list(_shuffled(rng, back))
+        one = {name: [_draw(rng, GROUPS[name])] for name in FAMILY}
+        two = {name: [_draw(rng, GROUPS[name]) for _ in range(2)] for name in VARIANTS}
+        found.append(one | two | {back: [colours.pop(0)]})
+    return found
+
+
+def _shuffled(rng: np.random.Generator, name: str) -> Iterator[str]:
+    """The values of a group that occur, common ones early."""
+    group = GROUPS[name]
+    weights = np.array(group.common, dtype=float)
+    some = int((weights > 0).sum())
+    order = rng.choice(len(weights), some, replace=False, p=weights / weights.sum())
+    yield from (group.values[i] for i in order)
 
 
 def _draw(rng: np.random.Generator, group: Group) -> str:
