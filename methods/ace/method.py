@@ -33,6 +33,7 @@ from methods.explainers.references import (
     references,
     save_omega,
 )
+from methods.explainers.remember import remembered
 
 BATCH = 128  # segments that go through the network at a time
 
@@ -73,7 +74,10 @@ def fit(context: ExplainContext) -> ACE:
     sight = Sight(context.network, parameters.segments, mean, std)
     generator = context.generator("concepts")
     with context.timer("concepts"):
-        return concept_sets(sight, found, clusters, parameters, generator, context.progress)
+        return concept_sets(
+            sight, found, clusters, parameters, generator,
+            folder=context.folder, progress=context.progress,
+        )  # fmt: skip
 
 
 def concept_sets(
@@ -82,6 +86,8 @@ def concept_sets(
     clusters: Clusters,
     parameters: ACEParameters,
     generator: np.random.Generator,
+    *,
+    folder: Path | None = None,
     progress: Progress | None = None,
 ) -> ACE:
     """The concepts of each cluster of reference images.
@@ -92,13 +98,17 @@ def concept_sets(
         clusters: of them; each is a set of images that makes one interpretation.
         parameters: ACE's.
         generator: of the images and the random counterparts that are drawn.
+        folder: where features are kept meanwhile, for a fit that is killed and started again.
         progress: shows bars.
     """
     progress = progress or Silent()
     rows = list(_sets(clusters, parameters.images_per_set, generator))
-    sets = [_look(sight, found, some) for some in progress.track(rows, "segments of the sets")]
-    pool = np.concatenate([features for features, _, _ in sets])
-    owner = np.repeat(np.arange(len(sets)), [len(features) for features, _, _ in sets])
+    sets = []
+    for number, some in enumerate(progress.track(rows, "segments of the sets")):
+        file = folder and folder / f"set {number}.npz"
+        sets.append(remembered(file, lambda some=some: _look(sight, found, some)))  # type: ignore[misc]
+    pool = np.concatenate([one["features"] for one in sets])
+    owner = np.repeat(np.arange(len(sets)), [len(one["features"]) for one in sets])
     concepts = [
         _concepts(number, sets[number], pool, owner, parameters, generator)
         for number in progress.track(range(len(sets)), "concepts of the sets")
@@ -119,11 +129,9 @@ def _sets(clusters: Clusters, most: int, generator: np.random.Generator) -> Iter
         yield rows if len(rows) <= most else np.sort(generator.choice(rows, most, replace=False))
 
 
-Set = tuple[np.ndarray, np.ndarray, np.ndarray]  # features (S, d), image (S,), slopes (m, d)
-
-
-def _look(sight: Sight, found: References, rows: np.ndarray) -> Set:
-    """The segments of a set of reference images, and how its class's score depends on the maps."""
+def _look(sight: Sight, found: References, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """A set of m reference images: ``features`` (S, d) of their segments, the ``image`` (S,) that
+    each is of, and the ``slopes`` (m, d) of the score of the class that most are predicted as."""
     images = found.images(rows)
     features = [sight(image)[1] for image in images]
     owner = np.repeat(np.arange(len(rows)), [len(some) for some in features])
@@ -132,18 +140,22 @@ def _look(sight: Sight, found: References, rows: np.ndarray) -> Set:
     maps = sight.network.maps(images)
     # A vector of pooled features, added everywhere, moves the score by the sum over the places.
     slopes = gradient_of(sight.network, maps, lambda logits: logits[:, usual])[1].sum((2, 3))
-    return np.concatenate(features), owner, slopes.cpu().numpy()
+    return {
+        "features": np.concatenate(features),
+        "image": owner,
+        "slopes": slopes.cpu().numpy(),
+    }
 
 
 def _concepts(
     number: int,
-    seen: Set,
+    seen: dict[str, np.ndarray],
     pool: np.ndarray,
     owner: np.ndarray,
     parameters: ACEParameters,
     generator: np.random.Generator,
 ) -> Concepts:
-    features, image, slopes = seen
+    features, image, slopes = seen["features"], seen["image"], seen["slopes"]
     groups = discover(
         features, image, concepts=parameters.concepts, most=parameters.segments_per_concept,
         images=parameters.images_per_concept, seed=int(generator.integers(2**32)),

@@ -17,7 +17,10 @@ from benchmark.contracts import Progress, Silent
 from benchmark.explain import ExplainContext, Explanation, Network
 from methods.explainers.omega import Clusters, Omega
 from methods.explainers.references import References, inputs, references
+from methods.explainers.remember import remembered
 from methods.explainers.reuse import ChannelWeights, Reuse, read_tensors
+
+BATCH = 16  # inputs whose weights are kept together
 
 
 class Cam(Reuse):
@@ -50,21 +53,33 @@ class Cam(Reuse):
         found: References,
         clusters: Clusters,
         *,
+        folder: Path | None = None,
         progress: Progress | None = None,
-        batch_size: int = 16,
     ) -> Self:
-        """Weigh the channels of the input nearest to each cluster's centre."""
-        rows = [
-            clusters.nearest[i : i + batch_size]
-            for i in range(0, len(clusters.nearest), batch_size)
-        ]
-        weights = [
-            cls.rule(network, found.images(row))
-            for row in (progress or Silent()).track(rows, "channel weights of the inputs")
-        ]
+        """Weigh the channels of the input nearest to each cluster's centre.
+
+        Args:
+            network: to be explained.
+            found: the reference images.
+            clusters: of them.
+            folder: where weights are kept meanwhile, for a fit that is killed and started again.
+            progress: shows a bar.
+        """
+
+        def weigh(first: int) -> torch.Tensor:
+            rows = clusters.nearest[first : first + BATCH]
+            kept = remembered(
+                folder and folder / f"weights {first}.npz",
+                lambda: {"weights": cls.rule(network, found.images(rows)).cpu().numpy()},
+            )
+            return torch.from_numpy(kept["weights"])
+
+        firsts = range(0, len(clusters.nearest), BATCH)
+        description = "channel weights of the inputs"
+        weights = [weigh(first) for first in (progress or Silent()).track(firsts, description)]
         return cls(
             network, found.omega, torch.from_numpy(clusters.centres),
-            ChannelWeights.one_each(torch.cat(weights).cpu()), found.index[clusters.nearest],
+            ChannelWeights.one_each(torch.cat(weights)), found.index[clusters.nearest],
             Nearness.of(found),
         )  # fmt: skip
 
@@ -74,7 +89,10 @@ class Cam(Reuse):
         found = references(context)
         clusters = inputs(context, found)
         with context.timer("channel weights"):
-            return cls.fit(context.network, found, clusters, progress=context.progress)
+            return cls.fit(
+                context.network, found, clusters,
+                folder=context.folder, progress=context.progress,
+            )  # fmt: skip
 
     def explain(self, image: torch.Tensor) -> Explanation:
         """An image's own heat map, and the reference images nearest to it in Omega."""

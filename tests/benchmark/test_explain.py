@@ -68,7 +68,13 @@ def context(shared: Shared, name: str, folder: Path, repetition: int = 0) -> exp
     card = discover().method(name)
     fields = {"inputs_per_class": SMALL["inputs_per_class"]} | SMALL.get(name, {})
     return explain.ExplainContext(
-        name, card.parameters(**fields), shared.dense(), "dense", shared, repetition, folder
+        name,
+        card.parameters(**fields),
+        shared.dense(),
+        "dense",
+        shared,
+        repetition,
+        folder / f"{name} {repetition}",
     )
 
 

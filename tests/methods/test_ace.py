@@ -173,6 +173,35 @@ def test_the_known_concept_is_found(ace, network):
     assert bool((mask.flatten(1).float().mean(1) > 0.2).all())
 
 
+def test_a_fit_that_was_killed_goes_on(network, tmp_path, monkeypatch):
+    images, _ = scenes(24, seed=0)
+    found = of_images(network, images, tmp_path)
+    sight = Sight(network, (4, 12), np.full(3, 0.3), np.full(3, 0.2))
+    clusters = cluster(np.asarray(found.points), 3, seed=0)
+    parameters = ACEParameters(images_per_set=4, concepts=2, counterparts=3)
+
+    def fit(folder: Path | None) -> ACE:
+        generator = np.random.default_rng(0)
+        return concept_sets(sight, found, clusters, parameters, generator, folder=folder)
+
+    fit(tmp_path / "work")
+    (tmp_path / "work" / "set 2.npz").unlink()  # as if killed before the last set
+    seen = []
+    real = Sight.__call__
+
+    def watched(self: Sight, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(image)
+        return real(self, image)
+
+    monkeypatch.setattr(Sight, "__call__", watched)
+    again = fit(tmp_path / "work")
+    assert len(seen) == min(4, int((clusters.owner == 2).sum()))
+    whole = fit(None)
+    for one, two in zip(again.concepts, whole.concepts, strict=True):
+        np.testing.assert_array_equal(one.centres, two.centres)
+        np.testing.assert_array_equal(one.scores, two.scores)
+
+
 def test_save_and_load(ace, network, tmp_path: Path):
     explain.save(ace, tmp_path)
     again = explain.load(tmp_path, network)

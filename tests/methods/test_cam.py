@@ -151,6 +151,32 @@ def test_save_and_load(kind, tmp_path):
     assert np.array_equal(one.similar, two.similar)
 
 
+def test_a_fit_that_was_killed_goes_on(tmp_path, monkeypatch):
+    """Weights that are there already are not computed again, and the result is the same."""
+    monkeypatch.setattr("methods.explainers.cam.BATCH", 2)
+    network = Small(2).network()
+    found = of_images(network, pictures(60), tmp_path)
+    clusters = cluster(np.asarray(found.points), 7, seed=0)
+    calls = []
+
+    class Watched(GradCAM):
+        @staticmethod
+        def rule(network, images):
+            if len(calls) == 2:
+                calls.append("killed")
+                raise KeyboardInterrupt
+            calls.append(len(images))
+            return GradCAM.rule(network, images)
+
+    work = tmp_path / "work"
+    with pytest.raises(KeyboardInterrupt):
+        Watched.fit(network, found, clusters, folder=work)
+    again = Watched.fit(network, found, clusters, folder=work)
+    assert calls == [2, 2, "killed", 2, 1]
+    whole = GradCAM.fit(network, found, clusters)
+    assert torch.equal(again.weights.table, whole.weights.table)
+
+
 def test_nearest_reference_images(tmp_path):
     network = Small(2).network()
     explainer = fitted(GradCAM, network, tmp_path)
