@@ -8,7 +8,17 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from datasets.toybirds.canvas import Canvas, Colour, both, mix, shade, smooth
-from datasets.toybirds.pose import HIPS, Pose, feet, head, place, rotation
+from datasets.toybirds.pose import (
+    HIPS,
+    TAIL_ROOT,
+    Pose,
+    feet,
+    head,
+    knees,
+    place,
+    rotation,
+    tail_axis,
+)
 from datasets.toybirds.species import HORN, IRIS, PLUMAGE, Looks
 
 BODY = np.array([
@@ -74,9 +84,6 @@ TAILS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "pointed": tuple((a, 1.02 - 2.6 * abs(a), 0.10) for a in (-0.12, 0.12, -0.06, 0.06, 0.0)),
     "squared": tuple((a, 0.52, 0.13) for a in (-0.14, -0.07, 0.07, 0.14, 0.0)),
 }  # fmt: skip
-TAIL_ROOT = np.array([-0.62, -0.22])
-TAIL_AXIS = np.pi + 0.22  # backwards and a little down
-
 PALE: Colour = (246, 242, 232)
 DARK: Colour = (40, 34, 32)
 
@@ -210,7 +217,7 @@ def _feather(root: np.ndarray, angle: float, length: float, width: float) -> np.
 
 
 def _tail_feathers(looks: Looks, pose: Pose) -> list[np.ndarray]:
-    axis = TAIL_AXIS - pose.tail
+    axis = tail_axis(pose)
     return [
         _feather(TAIL_ROOT, axis + angle, length, width)
         for angle, length, width in TAILS[looks["has_tail_shape"]]
@@ -252,12 +259,15 @@ _SPOTS = np.array([
 ])  # fmt: skip
 
 
+_SHADOW = [0] + [70] * 255  # strength of the wing's shadow where there is bird
+
+
 def _paint_wing(canvas: Canvas, looks: Looks, pose: Pose, colour: Colour) -> None:
     # A shadow under the wing sets it off from the body.
     under = place(
         smooth(np.concatenate([COVERTS[[0, 2, 4]], [(-0.82, -0.32), (0.06, -0.18)]])), pose
     )
-    shadow = both(canvas.mask(under), canvas.regions.point(lambda value: 70 * (value > 0)))
+    shadow = both(canvas.mask(under), canvas.regions.point(_SHADOW))
     canvas.stamp(shadow, (0, 0, 0))
     for number, feather in enumerate(_FLIGHT):
         outline = place(smooth(feather, 4), pose)
@@ -301,8 +311,7 @@ def _paint_leg(canvas: Canvas, pose: Pose, colour: Colour, which: int) -> None:
     hip, foot = place(HIPS, pose)[which], feet(pose)[which]
     colour = shade(colour, (1.0, 0.75)[which])
     width = 0.05 * pose.scale
-    knee = (hip + foot) / 2 + np.array((-0.04 * pose.facing, 0.0)) * pose.scale
-    canvas.line(np.array([hip, knee, foot]), colour, width, "leg")
+    canvas.line(np.array([hip, knees(pose)[which], foot]), colour, width, "leg")
     for x, y in ((0.14, 0.02), (0.10, 0.05), (-0.10, 0.03)):
         toe = foot + np.array((x * pose.facing * pose.turn, y)) * pose.scale
         canvas.line(np.array([foot, toe]), colour, 0.75 * width, "leg")

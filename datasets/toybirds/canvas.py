@@ -110,6 +110,17 @@ class Canvas:
             draw.polygon(outline.ravel().tolist(), fill=255)
         return mask
 
+    def covered(self, outline: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Where an outline lies: the rows and columns around it, and a boolean for each pixel."""
+        low = np.maximum(np.floor(outline.min(0)), 0).astype(int)
+        high = np.minimum(np.ceil(outline.max(0)) + 1, self.size).astype(int)
+        width, height = np.maximum(high - low, 0).tolist()
+        shape = Image.new("L", (width, height), 0)
+        if width and height:
+            ImageDraw.Draw(shape).polygon((outline - low).ravel().tolist(), fill=255)
+        where = slice(int(low[1]), int(low[1]) + height), slice(int(low[0]), int(low[0]) + width)
+        return where, np.asarray(shape) > 0
+
     def stamp(self, mask: Image.Image, colour: Colour, region: str = "") -> None:
         """Paint through a mask (white paints)."""
         where = mask.getbbox()
@@ -118,8 +129,11 @@ class Canvas:
         part = mask.crop(where)
         self.picture.paste(colour, where, part)
         if region:
-            sharp = part.point(lambda value: 255 * (value > 127))
+            sharp = part.point(_HALF)
             self.regions.paste(NUMBER[region], where, sharp)
+
+
+_HALF = [255 * (value > 127) for value in range(256)]
 
 
 def both(mask: Image.Image, other: Image.Image) -> Image.Image:

@@ -14,24 +14,27 @@ HEAD_SIZE = 1.22  # toys have large heads
 HIPS = np.array([[0.08, -0.50], [-0.10, -0.52]])  # near, far
 LEG = 0.32
 
-# Where CUB's parts are, in the bird's frame; those of the head turn with it.
+TAIL_ROOT = np.array([-0.62, -0.22])
+TAIL_AXIS = np.pi + 0.22  # backwards and a little down
+
+# Where CUB's parts are, in the bird's frame; those of the head turn with it, the tail moves.
 PARTS: dict[str, tuple[float, float]] = {
-    "back": (-0.12, 0.34),
+    "back": (-0.12, 0.24),
     "beak": (0.92, 0.47),
     "belly": (-0.08, -0.38),
-    "breast": (0.50, -0.06),
-    "crown": (0.50, 0.72),
-    "forehead": (0.72, 0.64),
+    "breast": (0.40, -0.24),
+    "crown": (0.50, 0.69),
+    "forehead": (0.69, 0.62),
     "left eye": (0.61, 0.53),
     "left leg": (0.10, -0.60),
     "left wing": (-0.20, 0.08),
-    "nape": (0.27, 0.46),
+    "nape": (0.28, 0.42),
     "right eye": (0.61, 0.53),
     "right leg": (0.10, -0.60),
     "right wing": (-0.20, 0.08),
-    "tail": (-1.00, -0.36),
-    "throat": (0.66, 0.27),
+    "throat": (0.60, 0.31),
 }
+PART_NAMES = tuple(sorted([*PARTS, "tail"]))
 HEAD_PARTS = frozenset(("beak", "crown", "forehead", "left eye", "right eye", "throat"))
 
 
@@ -81,6 +84,11 @@ def head(points: np.ndarray, pose: Pose) -> np.ndarray:
     return turned + NECK + pose.neck
 
 
+def tail_axis(pose: Pose) -> float:
+    """Direction of the tail in the bird's frame."""
+    return TAIL_AXIS - pose.tail
+
+
 def place(points: np.ndarray, pose: Pose) -> np.ndarray:
     """Points of the bird's frame to canvas pixels."""
     turned = (np.asarray(points, dtype=float) * (1, pose.plump)) @ rotation(pose.tilt)
@@ -94,6 +102,12 @@ def feet(pose: Pose) -> np.ndarray:
     """
     reach = np.array([[pose.stance + 0.05, LEG], [pose.stance - 0.03, LEG]])
     return place(HIPS, pose) + reach * (pose.facing * pose.turn, 1) * pose.scale
+
+
+def knees(pose: Pose) -> np.ndarray:
+    """(2, 2): the near and the far knee, bent backwards, in canvas pixels."""
+    back = np.array((-0.04 * pose.facing, 0.0)) * pose.scale
+    return (place(HIPS, pose) + feet(pose)) / 2 + back
 
 
 def fitted(pose: Pose, outlines: np.ndarray, side: float, share: float, where: np.ndarray) -> Pose:
@@ -119,15 +133,15 @@ def fitted(pose: Pose, outlines: np.ndarray, side: float, share: float, where: n
 def part_places(pose: Pose) -> dict[str, tuple[float, float] | None]:
     """Where each of CUB's parts is in canvas pixels, or None on the side that is turned away."""
     near, away = ("left", "right") if pose.facing < 0 else ("right", "left")
-    standing = feet(pose)
-    hips = place(HIPS, pose)
-    shins = {near: (hips[0] + standing[0]) / 2, away: (hips[1] + standing[1]) / 2}
-    found: dict[str, tuple[float, float] | None] = {}
+    legs = dict(zip((near, away), knees(pose), strict=True))
+    tail = TAIL_ROOT + 0.45 * np.array([np.cos(tail_axis(pose)), np.sin(tail_axis(pose))])
+    x, y = place(tail, pose)
+    found: dict[str, tuple[float, float] | None] = {"tail": (float(x), float(y))}
     for name, point in PARTS.items():
         side, _, rest = name.partition(" ")
         at = np.array([point])
         where = place(head(at, pose) if name in HEAD_PARTS else at, pose)[0]
-        x, y = shins[side] if rest == "leg" else where
+        x, y = legs[side] if rest == "leg" else where
         hidden = side == away and rest in ("eye", "wing")
         found[name] = None if hidden else (float(x), float(y))
     return found

@@ -75,17 +75,20 @@ def render(species: Species, pixels: int, rng: np.random.Generator) -> Rendered:
     for name, at in part_places(pose).items():
         if at is not None and not covered[min(side - 1, int(at[1])), min(side - 1, int(at[0]))]:
             parts[name] = (at[0] / zoom, at[1] / zoom)
-    box = _by_hand((left, top, right, bottom), side, rng)
-    box = tuple(v / zoom for v in box)
+    box = _by_hand((left / zoom, top / zoom, right / zoom, bottom / zoom), pixels, rng)
     return Rendered(_lit(canvas, bird & ~covered, rng), box, parts, visible)
 
 
-def _by_hand(tight: tuple[int, int, int, int], side: int, rng: np.random.Generator) -> Box:
+def _by_hand(tight: Box, pixels: int, rng: np.random.Generator) -> Box:
+    """x, y, width, height as someone draws a box: round the bird, on no side quite tight.
+
+    Of left, top, right, bottom each moves outwards by up to 22 % of the bird's extent.
+    """
     left, top, right, bottom = tight
     dx, dy = right - left, bottom - top
     a, b, c, d = rng.uniform(0, 0.22, 4)
     left, top = max(0, left - a * dx), max(0, top - b * dy)
-    right, bottom = min(side, right + c * dx), min(side, bottom + d * dy)
+    right, bottom = min(pixels, right + c * dx), min(pixels, bottom + d * dy)
     return left, top, right - left, bottom - top
 
 

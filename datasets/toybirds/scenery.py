@@ -315,10 +315,10 @@ def foreground(
     side = float(canvas.size[0])
 
     def free(outline: np.ndarray) -> bool:
-        shape = np.asarray(canvas.mask(outline)) > 0
-        if (shape & keep).any():
+        where, shape = canvas.covered(outline)
+        if (shape & keep[where]).any():
             return False
-        covered[shape] = True
+        covered[where] |= shape
         return True
 
     for _ in range(int(rng.choice((0, 1, 2, 3), p=(0.35, 0.35, 0.2, 0.1)))):
