@@ -29,11 +29,11 @@ class DataParameters(Parameters):
 QUICK: dict[str, dict[str, Any]] = {
     "data": {},
     "dense": {
-        "epochs": 30,
+        "epochs": 60,
         "batch_size": 32,
         "learning_rate": 0.05,
         "head_learning_rate": 0.1,
-        "step_epochs": 6,
+        "step_epochs": 12,
         "dropout": 0.1,
         "augment": "light",
     },
