@@ -103,6 +103,8 @@ class MetricCard:
     ``scope`` ``"sample"``: ``compute(batch) -> Tensor of shape (N,)``, NaN where a sample does
     not count; the harness streams over the test images and averages over samples.
     ``scope`` ``"table"``: ``compute(tables) -> float``.
+    ``scope`` ``"explainer"``: an explainer reports it of itself, by calling ``compute``; null for
+    classifiers.
     ``needs`` names fields of :class:`Batch` / :class:`Tables` that must not be None; where one
     is missing the value is null with a reason.
     """
@@ -112,7 +114,7 @@ class MetricCard:
     unit: Literal["percent", "count", "fraction", "seconds"]
     range: tuple[float, float]
     higher_is_better: bool | None
-    scope: Literal["sample", "table"]
+    scope: Literal["sample", "table", "explainer"]
     compute: str | Callable[..., Any]
     needs: frozenset[str] = frozenset()
     paper: str = ""

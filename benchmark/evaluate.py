@@ -64,10 +64,11 @@ def evaluate(
     with evaluating(classifier):
         if sample:
             batches = _batches(classifier, dataset, test, setting, sample, progress)
-            values |= _means(sample, batches)
+            values |= means(sample, batches)
         if table:
             values |= _tables(table, _collect(classifier, dataset, train, setting, progress))
-    return {card.name: values[card.name] for card in cards}
+    own = null("measures an explainer")
+    return {card.name: values.get(card.name, own) for card in cards}
 
 
 def _batches(
@@ -104,7 +105,7 @@ def _batches(
         )
 
 
-def _means(cards: Sequence[MetricCard], batches: Iterable[Batch]) -> dict[str, Value]:
+def means(cards: Sequence[MetricCard], batches: Iterable[Batch]) -> dict[str, Value]:
     """Means over samples, each batch weighing as many samples as count in it."""
     sums = {card.name: 0.0 for card in cards}
     counts = {card.name: 0 for card in cards}
@@ -123,9 +124,9 @@ def _means(cards: Sequence[MetricCard], batches: Iterable[Batch]) -> dict[str, V
             sums[card.name] += float(values[counting].sum())
             counts[card.name] += int(counting.sum())
     return {
-        name: _value(sums[name] / counts[name])
+        name: finite_value(sums[name] / counts[name])
         if counts[name]
-        else _null(reasons.get(name, "no test image counts"))
+        else null(reasons.get(name, "no test image counts"))
         for name in sums
     }
 
@@ -164,9 +165,9 @@ def _tables(cards: Sequence[MetricCard], tables: Tables) -> dict[str, Value]:
     for card in cards:
         try:
             _require(card, tables)
-            values[card.name] = _value(float(load(card.compute)(tables)))
+            values[card.name] = finite_value(float(load(card.compute)(tables)))
         except NotApplicable as reason:
-            values[card.name] = _null(str(reason))
+            values[card.name] = null(str(reason))
     return values
 
 
@@ -176,11 +177,11 @@ def _require(card: MetricCard, given: Batch | Tables) -> None:
             raise NotApplicable(f"needs {need.replace('_', ' ')}, which this dataset does not have")
 
 
-def _value(value: float) -> Value:
+def finite_value(value: float) -> Value:
     if math.isfinite(value):
         return {"value": value, "reason": None}
-    return _null("not a number: some feature or class is degenerate")
+    return null("not a number: some feature or class is degenerate")
 
 
-def _null(reason: str) -> Value:
+def null(reason: str) -> Value:
     return {"value": None, "reason": reason}

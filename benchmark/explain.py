@@ -24,7 +24,7 @@ import torch
 from benchmark.classifier import Classifier
 from benchmark.context import Shared
 from benchmark.contracts import Batch, MetricCard, Parameters, Progress, Split
-from benchmark.evaluate import KEEP, Value, _means, _null, _value, masked
+from benchmark.evaluate import KEEP, Value, finite_value, masked, means, null
 from benchmark.images import TestBatches
 from benchmark.store import Result, code_hash, derive_seed
 from benchmark.training import Setting, autocast
@@ -282,15 +282,15 @@ def evaluate_explainer(
     masking = [card for card in cards if card.scope == "sample" and "masked_logits" in card.needs]
     kept: list[torch.Tensor] = []
     covered: list[torch.Tensor] = []
-    values = _means(masking, _masked_batches(explainer, network, test, shared, kept, covered))
+    values = means(masking, _masked_batches(explainer, network, test, shared, kept, covered))
     reported = dict(explainer.report()) if hasattr(explainer, "report") else {}
     if covered:
         reported["unseen_coverage"] = float(torch.cat(covered).double().mean())
-    values |= {name: _value(float(value)) for name, value in reported.items()}
+    values |= {name: finite_value(float(value)) for name, value in reported.items()}
     for card in cards:
-        covers = "covers" in card.needs
+        covers = card.scope == "explainer"
         reason = "this explainer covers no images" if covers else "measures a classifier"
-        values.setdefault(card.name, _null(reason))
+        values.setdefault(card.name, null(reason))
     return values, {"images": len(test.split), "kept": float(torch.cat(kept).mean())}
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from metrics.alignment import feature_alignment as feature_alignment
     from metrics.compactness import features_per_class as features_per_class
     from metrics.compactness import total_features as total_features
+    from metrics.covering import polytope_size as polytope_size
+    from metrics.covering import purity as purity
+    from metrics.covering import representativeness as representativeness
+    from metrics.covering import unseen_coverage as unseen_coverage
     from metrics.generality import class_independence as class_independence
     from metrics.generality import dependence as dependence
     from metrics.grounding import class_similarity as class_similarity
@@ -49,9 +53,13 @@ _HOME = {
     "most_similar_pairs": "grounding",
     "normal_overlap": "mixtures",
     "pair_accuracy": "prediction",
+    "polytope_size": "covering",
+    "purity": "covering",
+    "representativeness": "covering",
     "sid_at_k": "spatial",
     "structural_grounding": "grounding",
     "total_features": "compactness",
+    "unseen_coverage": "covering",
 }
 __all__ = sorted(_HOME)
 
