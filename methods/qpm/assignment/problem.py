@@ -43,8 +43,8 @@ class AssignmentProblem:
     """
 
     similarity: np.ndarray
-    redundancy: np.ndarray | None
-    bias: np.ndarray | None
+    redundancy: np.ndarray  # None is taken for zeros, and is an array from then on
+    bias: np.ndarray  # likewise
     n_features: int
     n_per_class: int
     exact_per_class: bool = True
