@@ -9,11 +9,10 @@ equations 19-25, changes one pair of classes at a time and need not be).
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from methods.qpm.assignment.problem import AssignmentProblem
 
@@ -65,56 +64,83 @@ def _exactly(gain: np.ndarray, k: int) -> np.ndarray:
 
 
 def _separate(chosen: list[Sets], ranked: np.ndarray, order: np.ndarray, k: int) -> None:
-    """Replace entries of ``chosen`` in place so that all differ, at least total loss."""
-    n_c = len(chosen)
-    owners: dict[Sets, list[int]] = {}
+    """Replace entries of ``chosen`` in place so that all differ, at least total loss.
+
+    A matching of classes with sets by shortest augmenting paths. Each class has more sets than
+    can be listed, but in order of loss, so a path asks only for those it may use.
+    """
+    owner: dict[Sets, int] = {}
+    alike = []
     for c, features in enumerate(chosen):
-        owners.setdefault(features, []).append(c)
-    alike = [c for group in owners.values() if len(group) > 1 for c in group]
+        if owner.setdefault(features, c) != c:
+            alike.append(c)
+    options = [_Options(ranked[c], order[c], k) for c in range(len(chosen))]
+    # Dual prices: price[s] <= 0 of a set, wage[c] of a class; loss - wage - price is never
+    # negative, and 0 for a class with its set.
+    wage = dict.fromkeys(range(len(chosen)), 0.0)
+    price: dict[Sets, float] = {}
+    for start in alike:
+        distance = {start: 0.0}  # of the classes reached
+        reached: dict[Sets, float] = {}
+        came_from: dict[Sets, int] = {}
+        # (key, tie break, class, its option, the set once its price is in the key)
+        heap: list[tuple[float, int, int, int, Sets | None]] = []
+        ticket = itertools.count()
 
-    def options(c: int) -> Iterator[tuple[float, Sets]]:
-        for loss, places in sets_by_loss(ranked[c], k):
-            yield loss, tuple(sorted(order[c, list(places)].tolist()))
+        def ask(c: int, i: int) -> None:
+            option = options[c][i]
+            if option is not None:
+                key = distance[c] + option[0] - wage[c]
+                heapq.heappush(heap, (key, next(ticket), c, i, None))
 
-    # A greedy separation: no class of a best one loses more than all of them do here. Classes
-    # with a clear favourite choose first.
-    taken = set(owners)
-    ceiling = 0.0
-    for group in owners.values():
-        for c in sorted(group, key=lambda c: ranked[c, k] - ranked[c, k - 1])[1:]:
-            for loss, features in options(c):
-                if features not in taken:
-                    taken.add(features)
-                    ceiling += loss
-                    break
-    ceiling += 1e-9 * max(1.0, ceiling)
-
-    # Classes that a best separation may touch: those alike, and whoever owns a set they may want.
-    lists: dict[int, list[tuple[float, Sets]]] = {}
-    while alike:
-        c = alike.pop()
-        if c in lists:
-            continue
-        lists[c] = []
-        for loss, features in options(c):
-            # n_c sets are enough: the other classes can hold only n_c - 1 of them
-            if loss > ceiling or len(lists[c]) == n_c:
+        ask(start, 0)
+        while True:
+            key, _, c, i, target = heapq.heappop(heap)
+            if target is None:
+                option = options[c][i]
+                assert option is not None
+                ask(c, i + 1)
+                target = option[1]
+                if target in reached:
+                    continue
+                if price.get(target):
+                    key -= price[target]
+                    heapq.heappush(heap, (key, next(ticket), c, i, target))
+                    continue
+            if target in reached:
+                continue
+            reached[target] = key
+            came_from[target] = c
+            if target not in owner:
                 break
-            lists[c].append((loss, features))
-            alike.extend(owners.get(features, ()))
-    columns: dict[Sets, int] = {}
-    rows, cols, losses = [], [], []
-    active = sorted(lists)
-    for row, c in enumerate(active):
-        for loss, features in lists[c]:
-            rows.append(row)
-            cols.append(columns.setdefault(features, len(columns)))
-            losses.append(loss + ceiling)  # the sparse matching reads 0 as "not allowed"
-    graph = csr_matrix((losses, (rows, cols)), shape=(len(active), len(columns)))
-    matched_rows, matched_cols = min_weight_full_bipartite_matching(graph)
-    by_column = list(columns)
-    for row, column in zip(matched_rows.tolist(), matched_cols.tolist(), strict=True):
-        chosen[active[row]] = by_column[column]
+            distance[owner[target]] = key
+            ask(owner[target], 0)
+        for c, far in distance.items():
+            wage[c] += reached[target] - far
+        for features, far in reached.items():
+            price[features] = price.get(features, 0.0) - (reached[target] - far)
+        while True:
+            c = came_from[target]
+            owner[target], chosen[c], target = c, target, chosen[c]
+            if c == start:
+                break
+
+
+class _Options:
+    """The sets of one class in order of loss, found when asked for."""
+
+    def __init__(self, ranked: np.ndarray, order: np.ndarray, k: int) -> None:
+        self._order = order
+        self._source = sets_by_loss(ranked, k)
+        self._known: list[tuple[float, Sets]] = []
+
+    def __getitem__(self, i: int) -> tuple[float, Sets] | None:
+        while len(self._known) <= i:
+            loss, places = next(self._source, (0.0, None))
+            if places is None:
+                return None
+            self._known.append((loss, tuple(sorted(self._order[list(places)].tolist()))))
+        return self._known[i]
 
 
 def sets_by_loss(ranked: np.ndarray, k: int) -> Iterator[tuple[float, Sets]]:

@@ -1,9 +1,9 @@
 """Many walkers, each from its own start: steepest exchanges with a tabu list.
 
 A walker always takes the best exchange, uphill or not, and may not undo it for a few moves
-(tabu search, Glover 1989); what it meets on the way up is kept. Between rounds new starts are bred
-from pairs of good selections: what both share stays, the rest is filled from either. Budgets are
-numbers of moves, so the result does not depend on the machine's speed.
+(tabu search, Glover 1989); the best selection it meets is kept. Between full passes it values
+only the features that looked best in the last one (a candidate list). Budgets are numbers of
+moves, so the result does not depend on the machine's speed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from methods.qpm.assignment.moves import Terms, swap_gains
+from methods.qpm.assignment.moves import Terms, pool_of, swap_gains
 
-TENURE = (4, 12)  # for how many moves an exchanged feature stays put, if there are enough others
+# For how many moves a feature that left stays out, and one that entered stays in. Short tenures
+# were clearly better on instances shaped like CUB (docs/assignment-solver.md).
+STAYS_OUT = (1, 3)
+STAYS_IN = (2, 5)
+REFRESH = 10  # moves between full passes
+CANDIDATES = 300  # features valued in between
+SMALL = 2**16  # entries of A up to which walkers run as one batch on a CPU
 
 
 def walk(
     terms: Terms, starts: np.ndarray, tenures: np.ndarray, stop: Callable[[], bool]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Best selection (B, n) each walker met, and by how much it beats its start (B,).
+) -> np.ndarray:
+    """The best selection (B, n) that each walker met, in single precision.
 
     ``starts`` (B, n) int64; ``tenures`` (moves, B, 2): how long the leaving and the entering
     feature of a move stay put. ``stop()`` is asked before every move.
@@ -36,22 +42,28 @@ def walk(
     row = torch.arange(batch, device=device)
     change = torch.zeros(batch, dtype=terms.gain.dtype, device=device)
     best, best_change = selected.clone(), change.clone()
+    few = n_f - n > 2 * CANDIDATES
+    pool = None
     for move in range(len(tenures)):
         if stop():
             break
-        gains = swap_gains(terms, selected)
-        flat = gains.flatten(1)
-        top, at = flat.max(1)
+        if move % REFRESH == 0:
+            pool = None
+        gains = swap_gains(terms, selected, pool)
         tabu = free_from > move
-        gains.masked_fill_(tabu[:, None], -torch.inf)
-        gains.masked_fill_(tabu.gather(1, selected)[..., None], -torch.inf)
-        free, free_at = flat.max(1)
-        # a tabu move is allowed where it leads beyond everything seen
-        wish = change + top > best_change * (1 + 1e-5)
-        take = wish | torch.isinf(free)
-        at = torch.where(take, at, free_at)
+        blocked = (tabu if pool is None else tabu.gather(1, pool.columns))[:, None]
+        blocked = blocked | tabu.gather(1, selected)[..., None]
+        top, at = gains.flatten(1).max(1)
+        free, free_at = gains.masked_fill(blocked, -torch.inf).flatten(1).max(1)
+        # what is tabu is allowed where it leads beyond everything seen
+        take = (change + top > best_change * (1 + 1e-5)) | torch.isinf(free)
         change = change + torch.where(take, top, free)
-        place, entering = at // n_f, at % n_f
+        at = torch.where(take, at, free_at)
+        place, entering = at // gains.shape[2], at % gains.shape[2]
+        if pool is not None:
+            entering = pool.columns[row, entering]
+        elif few:
+            pool = pool_of(terms, gains.max(1).values.topk(CANDIDATES, dim=1).indices)
         leaving = selected[row, place]
         selected[row, place] = entering
         free_from[row, leaving] = move + 1 + waits[move, :, 0]
@@ -59,7 +71,7 @@ def walk(
         better = change > best_change
         best_change = torch.where(better, change, best_change)
         best = torch.where(better[:, None], selected, best)
-    return best.cpu().numpy(), best_change.cpu().numpy()
+    return best.cpu().numpy()
 
 
 def walk_all(
@@ -70,68 +82,63 @@ def walk_all(
     stop: Callable[[], bool],
     workers: int,
 ) -> np.ndarray:
-    """:func:`walk` for every start; on a CPU each walker has a thread, elsewhere all are one batch.
+    """:func:`walk` for every start.
 
-    The numbers of threads and walkers at a time do not change the result.
+    On a CPU the walkers of a big problem have a thread each (their data fit its cache); those of
+    a small one, and all on other devices, are one batch. The number of threads does not change
+    the result.
     """
-    tenures = _tenures(generator, moves, *starts.shape, terms.gain.shape[1])
-    if terms.gain.device.type != "cpu":
-        return walk(terms, starts, tenures, stop)[0]
+    walkers, n = starts.shape
+    # shorter where few features could move instead
+    tenures = np.stack(
+        [
+            generator.integers(min(low, others), min(high, others) + 1, size=(moves, walkers))
+            for (low, high), others in (
+                (STAYS_OUT, (terms.gain.shape[1] - n) // 2),
+                (STAYS_IN, n // 2),
+            )
+        ],
+        axis=-1,
+    )
+    if terms.gain.device.type != "cpu" or terms.gain.numel() <= SMALL:
+        with torch.inference_mode():
+            return walk(terms, starts, tenures, stop)
 
     def one(b: int) -> np.ndarray:
         with torch.inference_mode():
-            return walk(terms, starts[b : b + 1], tenures[:, b : b + 1], stop)[0][0]
+            return walk(terms, starts[b : b + 1], tenures[:, b : b + 1], stop)[0]
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # walkers run side by side; one thread each is faster and repeatable
     try:
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            return np.stack(list(pool.map(one, range(len(starts)))))
+            return np.stack(list(pool.map(one, range(walkers))))
     finally:
         torch.set_num_threads(threads)
 
 
-def _tenures(
-    generator: np.random.Generator, moves: int, walkers: int, n: int, n_f: int
-) -> np.ndarray:
-    """(moves, walkers, 2) of :data:`TENURE`, shorter where few features could move instead."""
-    columns = []
-    for others in (n_f - n, n):  # a feature that left may not return; one that entered may not go
-        high = max(1, min(TENURE[1], others // 2))
-        low = min(TENURE[0], high)
-        columns.append(generator.integers(low, high + 1, size=(moves, walkers)))
-    return np.stack(columns, axis=-1)
-
-
-def fill(
-    gain: np.ndarray,
-    redundancy: np.ndarray,
-    bias: np.ndarray,
-    k: int,
-    n: int,
-    fixed: np.ndarray,
-    allowed: np.ndarray | None = None,
-) -> np.ndarray:
+def fill(terms: Terms, fixed: np.ndarray, n: int, allowed: np.ndarray | None = None) -> np.ndarray:
     """Greedily extend the features ``fixed`` to ``n``, each time by the one that adds most.
 
-    ``allowed`` restricts the choice; it must leave enough features.
+    ``allowed`` (n_f,) bool restricts the choice; it must leave enough features.
     """
-    n_c, n_f = gain.shape
-    kept = np.zeros((k, n_c))
-    chosen = np.zeros(n_f, dtype=bool)
-    burden = np.zeros(n_f)
-    barred = np.zeros(n_f, dtype=bool) if allowed is None else ~allowed
+    gain = terms.gain
+    k = terms.k
+    kept = torch.zeros(len(gain), k, dtype=gain.dtype, device=gain.device)
+    chosen = torch.zeros(gain.shape[1], dtype=torch.bool, device=gain.device)
+    barred = chosen.clone() if allowed is None else ~torch.as_tensor(allowed, device=gain.device)
+    burden = torch.zeros_like(terms.bias)
 
     def take(d: int) -> None:
+        nonlocal kept
         chosen[d] = True
-        burden[:] += redundancy[d]
-        kept[0] = np.maximum(kept[0], gain[:, d])
-        kept.sort(axis=0)
+        burden.add_(terms.redundancy[d])
+        kept = torch.cat([kept, gain[:, d, None]], dim=1).topk(k, dim=1).values
 
     for d in fixed.tolist():
         take(d)
     for _ in range(n - len(fixed)):
-        worth = np.maximum(gain - kept[0][:, None], 0).sum(0) + bias - burden
-        worth[chosen | barred] = -np.inf
-        take(int(worth.argmax()))
-    return np.flatnonzero(chosen)
+        least = kept[:, -1:]
+        worth = torch.maximum(gain, least).sum(0) - least.sum() + terms.bias - burden
+        take(int(worth.masked_fill_(chosen | barred, -torch.inf).argmax()))
+    return chosen.nonzero()[:, 0].cpu().numpy()
