@@ -49,7 +49,7 @@ def evaluate(
     correct = torch.zeros((), dtype=torch.int64, device=x.device)
     for block in table.blocks():
         z = block.z.to(dtype)
-        logits = weight @ z[used]
+        logits = weight @ z.index_select(0, used)
         normaliser = logits.logsumexp(0)
         true = logits.gather(0, block.y[None])[0]
         loss += (normaliser - true).sum(dtype=torch.float64)
@@ -97,8 +97,10 @@ class _Passes:
         total = torch.zeros_like(new)
         self.fresh = []
         for index, block in enumerate(table.blocks()):
-            kept = self.kept[index] if self.kept else self._again(block.z, current, point)
-            logits = new @ block.z
+            if self.kept:
+                logits, kept = new @ block.z, self.kept[index]
+            else:
+                logits, kept = _all_logits(block.z, new, current, point)
             if point is not None:
                 distance += _bregman(kept.probabilities, kept.point, logits)
             ahead = torch.lerp(kept.current, logits, 1 + momentum)
@@ -109,15 +111,19 @@ class _Passes:
             total.addmm_(probabilities, block.z.T)
         return float(distance) / table.n, total / table.n
 
-    def _again(self, z: torch.Tensor, current: torch.Tensor, point: torch.Tensor | None) -> _Kept:
-        now = current @ z
-        if point is None:
-            return _Kept(now, now, now)
-        logits = point @ z
-        return _Kept(now, logits, logits.softmax(0))
-
     def accept(self) -> None:
         self.kept = self.fresh
+
+
+def _all_logits(
+    z: torch.Tensor, new: torch.Tensor, current: torch.Tensor, point: torch.Tensor | None
+) -> tuple[torch.Tensor, _Kept]:
+    """Logits of ``new``, and what would have been kept of the others, in one product."""
+    if point is None:
+        logits, now = (torch.cat([new, current]) @ z).chunk(2)
+        return logits, _Kept(now, now, now)
+    logits, now, there = (torch.cat([new, current, point]) @ z).chunk(3)
+    return logits, _Kept(now, there, there.softmax(0))
 
 
 def _bregman(p: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:

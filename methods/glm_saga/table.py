@@ -18,7 +18,11 @@ import numpy as np
 import torch
 
 DEVIATION_FLOOR = 1e-5
-BLOCK_ELEMENTS = 2**24  # of the larger of features and logits: 64 MiB in float32
+BLOCK_FEATURES = 2**24  # elements of a block's features: 64 MiB in float32
+# Elements of a block's logits: on a CPU as many as its cache holds, for a dozen passes go over
+# them; other devices like large blocks.
+BLOCK_LOGITS = {"cpu": 2**18}
+BLOCK_LOGITS_ELSEWHERE = 2**25
 MEMORY = 2**30  # bytes: tables above it are streamed
 
 Features = np.ndarray | torch.Tensor
@@ -71,20 +75,20 @@ class Table:
             yield from self._read()
 
     def _read(self) -> Iterator[Block]:
-        mean, deviation = (t.to(self.dtype) for t in (self.mean, self.deviation))
+        mean, scale = self.mean.to(self.dtype), (1 / self.deviation).to(self.dtype)
         if self.columns is not None:
-            mean, deviation = mean[self.columns], deviation[self.columns]
+            mean, scale = mean[self.columns], scale[self.columns]
         for start, x in _row_blocks(self.features, self.rows, self.device):
             if self.columns is not None:
-                x = x[:, self.columns]
-            z = torch.empty(self.width, len(x), dtype=self.dtype, device=self.device)
-            z[:-1] = ((x.to(self.dtype) - mean) / deviation).T
-            z[-1] = 1
-            yield Block(z, self.labels[start : start + len(x)])
+                x = x.index_select(1, self.columns)
+            rows = torch.ones(len(x), self.width, dtype=self.dtype, device=self.device)
+            torch.sub(x.to(self.dtype), mean, out=rows[:, :-1]).mul_(scale)
+            yield Block(rows.T, self.labels[start : start + len(x)])
 
     def keep(self) -> Table:
         """The same table with its blocks in memory."""
-        return replace(self, kept=tuple(self._read()))
+        kept = tuple(Block(block.z.contiguous(), block.y) for block in self._read())
+        return replace(self, kept=kept)
 
     def restrict(self, columns: torch.Tensor) -> Table:
         """The same rows with only these features (k,), in this order."""
@@ -132,7 +136,8 @@ def open_table(
     if device is None:
         device = features.device if isinstance(features, torch.Tensor) else "cpu"
     device = torch.device(device)
-    rows = max(1, min(n, BLOCK_ELEMENTS // max(d + 1, n_classes)))
+    logits = BLOCK_LOGITS.get(device.type, BLOCK_LOGITS_ELSEWHERE)
+    rows = max(1, min(n, BLOCK_FEATURES // (d + 1), logits // n_classes))
     mean, deviation = moments if moments is not None else _moments(features, rows, device)
     table = Table(
         features=features,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def random_problem(seed: int, **changes) -> AssignmentProblem:
     n_c = int(rng.integers(1, most + 1))
     profile = rng.normal(size=(1, n_f))
     redundancy = np.triu(rng.random((n_f, n_f)) * (rng.random((n_f, n_f)) < 0.5), 1)
-    values = dict(
+    values: dict[str, Any] = dict(  # noqa: C408 (keywords, as the constructor takes them)
         similarity=rng.normal(size=(n_c, n_f)) + rng.choice([0, 2]) * profile,
         redundancy=rng.choice([0, 1, 100]) * (redundancy + redundancy.T),
         bias=rng.choice([0, 1, 100]) * rng.normal(size=n_f),
@@ -32,7 +33,7 @@ def random_problem(seed: int, **changes) -> AssignmentProblem:
 
 def brute_force(problem: AssignmentProblem) -> float:
     """The optimum: every selection, and in it every assignment of different sets to classes."""
-    n_c, n_f = problem.similarity.shape
+    n_f = problem.similarity.shape[1]
     best = -np.inf
     for selected in itertools.combinations(range(n_f), problem.n_features):
         pairs = sum(problem.redundancy[d, e] for d, e in itertools.combinations(selected, 2))

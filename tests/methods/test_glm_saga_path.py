@@ -217,7 +217,7 @@ def test_constant_feature_and_missing_class():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_streamed_memory_map_gives_the_same_path(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr("methods.glm_saga.table.BLOCK_ELEMENTS", 1000)
+    monkeypatch.setattr("methods.glm_saga.table.BLOCK_FEATURES", 1000)
     x, y = problem(n=333, d=20)
     np.save(tmp_path / "x.npy", x.astype(dtype))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

@@ -137,7 +137,7 @@ def test_all_features_can_be_selected():
 
 
 def test_a_streamed_table_selects_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("methods.glm_saga.table.BLOCK_ELEMENTS", 1000)
+    monkeypatch.setattr("methods.glm_saga.table.BLOCK_FEATURES", 1000)
     x, y = problem()
     np.save(tmp_path / "x.npy", x.astype(np.float32))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

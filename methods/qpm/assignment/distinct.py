@@ -87,7 +87,13 @@ def _separate(chosen: list[Sets], ranked: np.ndarray, order: np.ndarray, k: int)
         heap: list[tuple[float, int, int, int, Sets | None]] = []
         ticket = itertools.count()
 
-        def ask(c: int, i: int) -> None:
+        def ask(
+            c: int,
+            i: int,
+            distance: dict[int, float] = distance,
+            heap: list[tuple[float, int, int, int, Sets | None]] = heap,
+            ticket: Iterator[int] = ticket,
+        ) -> None:
             option = options[c][i]
             if option is not None:
                 key = distance[c] + option[0] - wage[c]
@@ -187,11 +193,7 @@ def _on_average(gain: np.ndarray, total: int) -> np.ndarray:
     assignment = _most_similar(gain, total)
     sets = [row.tobytes() for row in assignment]
     while len(set(sets)) < len(sets):
-        seen: set[bytes] = set()
-        for c, key in enumerate(sets):
-            if key in seen:
-                break
-            seen.add(key)
+        c = next(c for c, key in enumerate(sets) if key in sets[:c])
         loss, changes = _cheapest_change(gain, assignment, set(sets), c)
         if not np.isfinite(loss):
             raise ValueError(
@@ -217,8 +219,8 @@ def _cheapest_change(
 
     best: tuple[float, list[tuple[int, int]]] = (np.inf, [])
     own, other = np.flatnonzero(assignment[c]), np.flatnonzero(~assignment[c])
-    for d in own:
-        for e in other:
+    for d in own.tolist():
+        for e in other.tolist():
             loss = gain[c, d] - gain[c, e]
             if loss < best[0] and changed(c, d, e):
                 best = (loss, [(c, d), (c, e)])

@@ -73,7 +73,8 @@ class Monitor:
         return True
 
     def solution(self, solver: str) -> Solution:
-        assert self.selected is not None and self.assignment is not None
+        assert self.selected is not None
+        assert self.assignment is not None
         return Solution(
             selected=self.selected,
             assignment=self.assignment,
