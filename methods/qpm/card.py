@@ -30,9 +30,7 @@ class QPMParameters(FineTuning):
     bias_weight: float = Field(
         10**-0.5, ge=0, description="lambda: largest magnitude of b (1/sqrt(10))"
     )
-    solver: Literal["local", "highs", "gurobi"] = Field(
-        "local", description="solver of the assignment problem; only gurobi needs a licence"
-    )
+    solver: Literal["local"] = Field("local", description="solver of the assignment problem")
     time_limit: float | None = Field(
         None, gt=0, description="seconds that the solver may take; a cap, reported when hit"
     )
@@ -56,7 +54,7 @@ CARD = MethodCard(
         "augment": "light",
     },
     deviations=(
-        "the assignment is solved by local search with a certified bound, not by Gurobi",
+        "the assignment is solved by local search, its upper bound valid but loose, not by Gurobi",
         "epsilon of section 4.1.1 is found by a min-degree greedy independent set, not exactly",
     ),
 )
