@@ -17,7 +17,7 @@ import torch
 from methods.qpm.assignment.moves import Terms, pool_of, swap_gains
 
 # For how many moves a feature that left stays out, and one that entered stays in. Short tenures
-# were clearly better on instances shaped like CUB (docs/assignment-solver.md).
+# were clearly better on instances shaped like CUB.
 STAYS_OUT = (1, 3)
 STAYS_IN = (2, 5)
 REFRESH = 10  # moves between full passes

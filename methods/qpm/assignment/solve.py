@@ -24,11 +24,16 @@ def solve(
 ) -> Solution:
     """Solve a problem; the returned solution is verified.
 
+    ``upper_bound`` is valid but loose: every class's best features, whatever is selected.
+    Raises ValueError for a solver that is not there.
+
     >>> problem = AssignmentProblem([[1.0, 0.9, 0.0], [1.0, 0.2, 0.5]], None, None, 2, 1)
     >>> solution = solve(problem)
     >>> solution.selected, solution.objective
     (array([0, 1]), 950.0)
     """
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}: choose one of {', '.join(SOLVERS)}")
     monitor = Monitor(problem, time_limit=time_limit, gap=gap, watch=watch)
     SOLVERS[solver](problem, monitor, seed, progress or Silent(), **options)
     solution = monitor.solution(solver)
