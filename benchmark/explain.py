@@ -365,6 +365,7 @@ def write_case_studies(
             {
                 "test_image": index,
                 "label": int(test.split.labels[index]),
+                "truth": shared.dataset.classes[int(test.split.labels[index])],
                 "predicted": explanation.predicted,
                 "class": shared.dataset.classes[explanation.predicted],
                 "similar": nearest,

@@ -19,12 +19,14 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmark.contracts import MetricCard, Progress, Silent
-from reports import comparisons, figures, findings, records
+from reports import case_studies, comparisons, figures, findings, records
 from reports.records import Record
 from reports.sections import (
+    HEAT_MAPS,
     INTERPRETABILITY,
     SECTIONS,
     Material,
@@ -131,13 +133,15 @@ def _page(
     datasets = _distinct(record.scope.dataset for record in kept)
     return Page(
         title="Interpretable image classification on " + ", ".join(datasets),
-        findings=findings.findings(material.frame, kept, material.cards, INTERPRETABILITY),
+        findings=findings.findings(
+            material.frame, kept, material.cards, INTERPRETABILITY, HEAT_MAPS
+        ),
         caveats=findings.caveats(kept, replaced),
         counts=", ".join(f"{counts[s]} {s}" for s in ("ok", "failed", "skipped") if counts[s]),
         facts=[
             ("Datasets", ", ".join(datasets)),
             ("Backbones", ", ".join(_distinct(record.scope.backbone for record in kept))),
-            ("Methods", ", ".join(_distinct(record.entry.label for record in kept))),
+            ("Methods", ", ".join(_distinct(record.entry.name for record in kept))),
             ("Seeds", ", ".join(map(str, sorted({record.seed for record in kept})))),
         ],
         problems=[record for record in kept if not record.ok],
@@ -221,11 +225,19 @@ def _write(folder: Path, page: Page, frame: pd.DataFrame, progress: Progress) ->
             (folder / "tables" / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
         for figure in section.figures:
             _write_figure(folder, figure.name, figure.png, figure.svg)
-        for group in section.pairs:
-            for place, comparison in enumerate(group.comparisons, 1):
-                with mpl.rc_context(figures.RC):
-                    drawn = figures.render(comparisons.figure(comparison))
-                _write_figure(folder, f"{group.name}_{place}", *drawn)
+        pictures: list[tuple[str, Callable[[], Figure]]] = [
+            (f"{group.name}_{place}", partial(comparisons.figure, comparison))
+            for group in section.pairs
+            for place, comparison in enumerate(group.comparisons, 1)
+        ]
+        pictures += [
+            (f"{study.name}_{place}", partial(case_studies.figure, case))
+            for study in section.studies
+            for place, case in enumerate(study.cases, 1)
+        ]
+        for name, draw in pictures:
+            with mpl.rc_context(figures.RC):
+                _write_figure(folder, name, *figures.render(draw()))
     # LaTeX and Markdown are not HTML: only the page's template escapes.
     environment = Environment(
         loader=PackageLoader("reports"),

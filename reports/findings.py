@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from benchmark.contracts import MetricCard
-from reports.records import Entry, Record, Scope, by_entry, scopes_of
+from reports.records import Entry, Record, Scope, by_entry, scopes_of, titles_of
 from reports.tables import entries_in_order, number
 from reports.tidy import Summary, summarise
 
@@ -31,9 +31,15 @@ def findings(
     records: Sequence[Record],
     cards: Sequence[MetricCard],
     interpretability: Sequence[str],
+    heat_maps: Sequence[str],
 ) -> list[str]:
-    """The main finding of each scope, a paragraph each; says so where there is none."""
+    """The main findings of each scope, a paragraph each; says so where there is none.
+
+    ``interpretability`` names the measures that classifiers are compared by, ``heat_maps`` those
+    for the explainers of one classifier.
+    """
     finished = [record for record in records if record.ok and record.entry.kind == "classifier"]
+    explaining = [record for record in records if record.ok and record.entry.kind == "explainer"]
     paragraphs = []
     for scope in scopes_of(records):
         mine = [record for record in finished if record.scope == scope]
@@ -42,7 +48,11 @@ def findings(
             *_most_interpretable(frame, mine, scope, cards, interpretability),
         ]
         opening = f"On {scope.dataset} with {scope.backbone}, "
-        paragraphs.append(opening + " ".join(sentences or ["no classifier has a result."]))
+        theirs = [record for record in explaining if record.scope == scope]
+        clauses = _best_explainers(frame, theirs, scope, cards, heat_maps, titles_of(records))
+        if sentences or not clauses:
+            paragraphs.append(opening + " ".join(sentences or ["no classifier has a result."]))
+        paragraphs += [opening + clause for clause in clauses]
     return paragraphs
 
 
@@ -105,6 +115,37 @@ def _most_interpretable(
     metrics: Sequence[str],
 ) -> list[str]:
     entries = [entry for entry in by_entry(records) if not entry.reference]
+    leads = _leads(frame, {entry: entry.label for entry in entries}, scope, cards, metrics)
+    return [f"Of the measures of interpretability, {leads}."] if leads else []
+
+
+def _best_explainers(
+    frame: pd.DataFrame,
+    records: Sequence[Record],
+    scope: Scope,
+    cards: Sequence[MetricCard],
+    metrics: Sequence[str],
+    titles: Mapping[str, str],
+) -> list[str]:
+    """A clause for each explained classifier whose explainers can be compared."""
+    clauses = []
+    for target in sorted({record.entry.explains for record in records}):
+        names = {e: e.name for e in by_entry(records) if e.explains == target}
+        leads = _leads(frame, names, scope, cards, metrics)
+        clauses += (
+            [f"among the explainers of {titles.get(target, target)}, {leads}."] if leads else []
+        )
+    return clauses
+
+
+def _leads(
+    frame: pd.DataFrame,
+    entries: Mapping[Entry, str],
+    scope: Scope,
+    cards: Sequence[MetricCard],
+    metrics: Sequence[str],
+) -> str:
+    """Which of the entries, by their names, lead in which metrics; empty without a comparison."""
     leads: dict[tuple[str, ...], list[str]] = {}
     for card in cards:
         means = {e: summarise(frame, scope, e, card.name).mean for e in entries}
@@ -112,15 +153,13 @@ def _most_interpretable(
         if card.name in metrics and card.higher_is_better is not None and len(present) > 1:
             printed = {e: float(number(mean, card.unit)) for e, mean in present.items()}
             best = max(printed.values()) if card.higher_is_better else min(printed.values())
-            leaders = tuple(e.label for e, value in printed.items() if value == best)
+            leaders = tuple(entries[e] for e, value in printed.items() if value == best)
             leads.setdefault(leaders, []).append(card.title)
-    if not leads:
-        return []
     clauses = [
         f"{_listed(labels)} {'leads' if len(labels) == 1 else 'lead'} in {_listed(titles)}"
         for labels, titles in leads.items()
     ]
-    return ["Of the measures of interpretability, " + "; ".join(clauses) + "."]
+    return "; ".join(clauses)
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -148,7 +187,8 @@ def caveats(records: Sequence[Record], replaced: Sequence[Record]) -> list[str]:
     if single and single == len(seeds):
         result.append(
             "Every number here comes from a single seed. Differences of a few points may be chance:"
-            " single-seed claims are weak, and no spread can be given. Run with several --seeds."
+            " single-seed claims are weak, and no spread over seeds can be given. Run with several "
+            "--seeds."
         )
     elif single:
         result.append(

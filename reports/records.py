@@ -41,9 +41,13 @@ class Entry:
     reference: bool = field(default=False, compare=False)
 
     @property
+    def name(self) -> str:
+        """The method with its variant, whatever it explains."""
+        return f"{self.title} ({self.variant})" if self.variant else self.title
+
+    @property
     def label(self) -> str:
-        name = f"{self.title} ({self.variant})" if self.variant else self.title
-        return f"{name}, explaining {self.explains}" if self.explains else name
+        return f"{self.name}, explaining {self.explains}" if self.explains else self.name
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,15 @@ def telling_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 def scopes_of(records: Iterable[Record]) -> list[Scope]:
     """The scopes that occur, sorted."""
     return sorted({record.scope for record in records})
+
+
+def titles_of(records: Iterable[Record]) -> dict[str, str]:
+    """The title of each method that occurs, by its name.
+
+    >>> titles_of([])
+    {}
+    """
+    return {record.entry.method: record.entry.title for record in records}
 
 
 def by_entry(records: Iterable[Record]) -> dict[Entry, list[Record]]:

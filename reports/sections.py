@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.contracts import MetricCard
+from reports import case_studies
 from reports import comparisons as pairs
 from reports.figures import FigureSpec
+from reports.heat_maps import heat_map_table
 from reports.published import published_table
-from reports.records import Entry, Record, Scope, by_entry, scopes_of
+from reports.records import Entry, Record, Scope, by_entry, scopes_of, titles_of
 from reports.tables import (
     ARROWS,
     NONE,
@@ -56,6 +58,16 @@ class ClassPairs:
     comparisons: tuple[pairs.Comparison, ...]
 
 
+@dataclass(frozen=True)
+class CaseStudies:
+    """Some images with what each explainer of one classifier says of them."""
+
+    label: str
+    name: str
+    cases: tuple[case_studies.Case, ...]
+    caption: str = case_studies.CAPTION
+
+
 @dataclass
 class Section:
     """A part of the report: a heading, a few words, tables, figures, comparisons."""
@@ -66,10 +78,11 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     figures: list[Placed] = field(default_factory=list)
     pairs: list[ClassPairs] = field(default_factory=list)
+    studies: list[CaseStudies] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
-        return not (self.tables or self.figures or self.pairs)
+        return not (self.tables or self.figures or self.pairs or self.studies)
 
 
 @dataclass(frozen=True)
@@ -212,7 +225,7 @@ def class_pairs(material: Material) -> Section:
 
 def other_metrics(material: Material) -> Section:
     shown = {*COMPACTNESS, *INTERPRETABILITY, *HEAT_MAPS}
-    names = [card.name for card in material.cards if card.name not in shown]
+    names = [c.name for c in material.cards if c.name not in shown and c.scope != "explainer"]
     return Section(
         "other",
         "Further measures",
@@ -230,21 +243,49 @@ def heat_maps(material: Material) -> Section:
         if record.entry.kind == "explainer"
         or any((record.metrics.get(name) or {}).get("value") is not None for name in HEAT_MAPS)
     ]
+    of_covers = [card for card in material.cards if card.scope == "explainer"]
+    tables = [
+        heat_map_table(
+            material.frame,
+            mine,
+            [*material.named(HEAT_MAPS), *of_covers],
+            slug("average_drop_increase", suffix),
+            f"Average drop and increase, backbone {mine[0].scope.backbone}",
+        )
+        for suffix, mine in backbone_parts(measured)
+    ]
     return Section(
         "heatmaps",
         "Heat maps put to the test",
-        "All but the pixels that a heat map rates highest (20 %) are masked. Average drop: the "
-        "share of the predicted class's probability that is lost. Average increase: the share "
-        "of images on which the probability grows. A classifier's row is about its own heat maps.",
-        _metric_tables(
-            material,
-            measured,
-            HEAT_MAPS,
-            "average_drop_increase",
-            "Average drop and increase",
-            HEAT_MAPS[1],
-        ),
+        "All but the pixels that a heat map rates highest (20 %) are masked in black. Average "
+        "drop: the share of the predicted class's probability that is lost. Average increase: the "
+        "share of images on which the probability grows. As table 1 and figure 2 of the paper on "
+        "representative interpretations: an explainer interprets a few training images and "
+        "draws the test images by what it found there.",
+        [table for table in tables if table],
+        studies=_studies(material),
     )
+
+
+def _studies(material: Material) -> list[CaseStudies]:
+    """The case studies of each explained classifier, of the first seed that left any."""
+    explaining: dict[tuple[Scope, str], list[Record]] = {}
+    for record in material.finished:
+        if record.entry.explains and case_studies.left_by(record.artifacts):
+            explaining.setdefault((record.scope, record.entry.explains), []).append(record)
+    titles = titles_of(material.records)
+    studies = []
+    for (scope, target), records in explaining.items():
+        seed = min(record.seed for record in records)
+        firsts = {
+            entry: min(mine, key=lambda record: record.repetition)
+            for entry, mine in by_entry(r for r in records if r.seed == seed).items()
+        }
+        cases = case_studies.read({entry: r.artifacts for entry, r in firsts.items()})
+        where = f"{titles.get(target, target)} on {' with '.join(scope)}, seed {seed}"
+        name = slug("case_study", target, *(scope if len(explaining) > 1 else ()))
+        studies.append(CaseStudies(f"Case studies: {where}", name, tuple(cases)))
+    return studies
 
 
 def published_numbers(material: Material) -> Section:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import pandas as pd
 
@@ -54,12 +55,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; ``apart`` sets it off from the lines that compete."""
+    """A line of a table; ``apart`` sets it off from the lines that compete. Neighbouring lines of
+    one ``group`` stand together under its name."""
 
     head: str
     cells: tuple[Cell, ...]
     apart: bool = False
     method: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,11 @@ class Table:
             else:
                 spans.append((column, 1))
         return spans
+
+    @property
+    def row_groups(self) -> list[tuple[str, list[Row]]]:
+        """Neighbouring lines under one name; a single group without a name where there is none."""
+        return [(name, list(rows)) for name, rows in groupby(self.rows, lambda row: row.group)]
 
 
 @dataclass
@@ -229,13 +237,15 @@ def to_markdown(table: Table) -> str:
     """
     heads = [f"{c.group} · {c.title}" if c.group else c.heading for c in table.columns]
     lines = [[table.corner, *heads], ["---"] + ["---:"] * len(heads)]
-    lines += [
-        [
-            f"*{_plain(row.head)}*" if row.apart else _plain(row.head),
-            *map(_markdown_cell, row.cells),
+    for group, rows in table.row_groups:
+        lines += [[f"**{_plain(group)}**", *[""] * len(heads)]] if group else []
+        lines += [
+            [
+                f"*{_plain(row.head)}*" if row.apart else _plain(row.head),
+                *map(_markdown_cell, row.cells),
+            ]
+            for row in rows
         ]
-        for row in table.rows
-    ]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = [f"<sup>{i}</sup> {_plain(note)}" for i, note in enumerate(table.footnotes, 1)]
     return text + ("\n\n" + "<br>\n".join(notes) if notes else "")
@@ -305,11 +315,15 @@ def to_latex(table: Table) -> str:
         head = [" & ".join(cells) + r" \\", " ".join(rules)]
     titles = [escape_latex(text) for text in (table.corner, *(c.heading for c in table.columns))]
     body: list[str] = []
-    for place, row in enumerate(table.rows):
-        if place and table.rows[place - 1].apart and not row.apart:
-            body.append(r"\midrule")
-        cells = [escape_latex(row.head), *map(_latex_cell, row.cells)]
-        body.append(" & ".join(cells) + r" \\")
+    for group, rows in table.row_groups:
+        if group:
+            body += [r"\midrule"] if body else []
+            body.append(rf"\multicolumn{{{n + 1}}}{{l}}{{\emph{{{escape_latex(group)}}}}} \\")
+        for place, row in enumerate(rows):
+            if place and rows[place - 1].apart and not row.apart:
+                body.append(r"\midrule")
+            cells = [escape_latex(row.head), *map(_latex_cell, row.cells)]
+            body.append(" & ".join(cells) + r" \\")
     notes = [
         rf"\par\footnotesize\textsuperscript{{{i}}} {escape_latex(note)}"
         for i, note in enumerate(table.footnotes, 1)

@@ -1,8 +1,11 @@
-// Sorts a table by the column whose heading is pressed; rows set apart stay on top.
+// Sorts a table by the column whose heading is pressed, each group of rows by itself; rows set
+// apart and the names of groups stay on top.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const competing = [...body.rows].filter((row) => !row.classList.contains("apart"));
-  if (competing.length < 2) continue;
+  const groups = [...table.tBodies].map((body) => [
+    body,
+    [...body.rows].filter((row) => !row.matches(".apart, .group")),
+  ]);
+  if (groups.every(([, competing]) => competing.length < 2)) continue;
   const heads = [...table.querySelectorAll("tr.heads th")];
   const order = (first, second, down) => {
     const [a, b] = [first.dataset.value, second.dataset.value];
@@ -19,10 +22,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const down = head.getAttribute("aria-sort") !== "descending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const ordered = competing
-        .slice()
-        .sort((first, second) => order(first.cells[column], second.cells[column], down));
-      body.append(...ordered);
+      for (const [body, competing] of groups)
+        body.append(
+          ...competing
+            .slice()
+            .sort((first, second) => order(first.cells[column], second.cells[column], down)),
+        );
     });
   });
 }

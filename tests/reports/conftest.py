@@ -27,6 +27,7 @@ CARDS = tuple(
         ("features_per_class", "Features per class", "count", (0, 1e9), False, "table"),
         ("average_drop", "Average drop", "percent", (0, 1), False, "sample"),
         ("average_increase", "Average increase", "percent", (0, 1), True, "sample"),
+        ("purity", "Purity", "percent", (0, 1), True, "explainer"),
         ("pair_accuracy", "Accuracy within pairs", "percent", (0, 1), True, "sample"),
     ]
 )
@@ -169,6 +170,9 @@ def write_run(folder: Path, records: list[dict[str, Any]]) -> Path:
         (folder / "cells" / f"{record['key']}.json").write_text(json.dumps(record))
         if record["cell"]["method"] == "qpm" and record["status"] == "ok":
             write_artifacts(folder / "artifacts" / record["key"])
+        if record["cell"]["kind"] == "explainer" and record["status"] == "ok":
+            alone = record["cell"]["method"] == "cover"
+            write_case_studies(folder / "artifacts" / record["key"], alone)
     (folder / "config.yaml").write_text("dataset: toybirds\nmethods: [qpm, qsenn]\n")
     return folder
 
@@ -192,6 +196,35 @@ def write_artifacts(folder: Path) -> None:
             arrays[f"maps_{i}_{side}"] = rng.gamma(0.4, size=(len(flags), 6, 6)).astype(np.float32)
     (folder / "comparisons.json").write_text(json.dumps(pairs))
     np.savez_compressed(folder / "comparisons.npz", **arrays)
+
+
+def write_case_studies(folder: Path, alone: bool) -> None:
+    """Two test images; an explainer that stands alone found similar images of its own, and one
+    less of them."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(alone)
+    n = 4 if alone else 5
+    cases, arrays = [], {}
+    for case in (0, 1):
+        cases.append(
+            {
+                "test_image": 7 + case,
+                "label": 1,
+                "truth": "002.Blue_<Toybird>",
+                "predicted": case,
+                "class": ["001.Red_Toybird", "002.Blue_<Toybird>"][case],
+                "similar": [10 * alone + i for i in range(1, n)],
+                "distances": [float(i) for i in range(1, n)],
+                "scores": [round(0.9 - 0.1 * i - 0.01 * alone, 2) for i in range(n)],
+                "masked_scores": rng.uniform(size=n).tolist(),
+                "report": {"covered": 33, "purity": 0.5, "trace": [1, 2]} if alone else {},
+            }
+        )
+        for i in range(n):
+            arrays[f"image_{case}_{i}"] = bird(i % 2)
+            arrays[f"heat_{case}_{i}"] = rng.uniform(size=(64, 64)).astype(np.float16)
+    (folder / "case_studies.json").write_text(json.dumps(cases))
+    np.savez_compressed(folder / "case_studies.npz", **arrays)
 
 
 def bird(side: int) -> np.ndarray:
@@ -224,6 +257,31 @@ def made() -> Callable[..., list[dict[str, Any]]]:
 @pytest.fixture(scope="session")
 def record_of() -> Callable[..., dict[str, Any]]:
     return make_record
+
+
+@pytest.fixture(scope="session")
+def explaining() -> Callable[..., dict[str, Any]]:
+    """``explaining(method, title, drop, increase, repetition)`` -> an explainer's record."""
+
+    def make(
+        method: str, title: str, drop: float, increase: float, repetition: int = 0, **changes: Any
+    ) -> dict[str, Any]:
+        changes = {"explains": "dense"} | changes
+        data = make_record(method, title, 0, 0, 0, 0, 16, kind="explainer", **changes)
+        values: dict[str, Any] = {"average_drop": drop, "average_increase": increase}
+        values |= {"purity": 0.9 if method == "cover" else None}
+        metrics = {
+            name: {"value": value, "reason": None if value is not None else "covers no images"}
+            for name, value in values.items()
+        }
+        return data | {
+            "key": f"{data['key']}_{repetition}",
+            "cell": data["cell"] | {"repetition": repetition},
+            "metrics": metrics,
+            "timings": [],
+        }
+
+    return make
 
 
 @pytest.fixture(scope="session")

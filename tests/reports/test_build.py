@@ -139,18 +139,14 @@ def test_a_run_of_failures_alone_still_has_a_report(tmp_path, cards, made, run_a
     assert len(pd.read_csv(tmp_path / "results.csv")) == 5
 
 
-@pytest.fixture
-def explainer(record_of):
-    data = record_of("cam", "CAM", 0, 0, 0, 0, 16, kind="explainer", explains="dense")
-    kept = {name: data["metrics"][name] for name in ("average_drop", "average_increase")}
-    return data | {"metrics": kept, "timings": []}
-
-
 def test_runs_are_merged_and_explainers_have_their_own_table(
-    tmp_path, cards, made, run_at, explainer
+    tmp_path, cards, made, run_at, explaining
 ):
     first = run_at(tmp_path / "a", made()[:2])
-    second = run_at(tmp_path / "b", [explainer, *made(dataset="cub", backbone="resnet50")[:2]])
+    second = run_at(
+        tmp_path / "b",
+        [explaining("cam", "CAM", 0.3, 0.1), *made(dataset="cub", backbone="resnet50")[:2]],
+    )
     out = tmp_path / "both"
     names = {f.name for f in build_report([first, second], out, cards)}
     assert {"published_cub_resnet50.tex", "interpretability_thin_resnet.tex"} <= names
@@ -158,9 +154,24 @@ def test_runs_are_merged_and_explainers_have_their_own_table(
     assert set(frame["dataset"]) == {"toybirds", "cub"}
     heat = (out / "tables" / "average_drop_increase_thin_resnet.tex").read_text()
     compact = (out / "tables" / "accuracy_compactness_thin_resnet.tex").read_text()
-    assert "CAM, explaining dense" in heat
-    assert "glm-saga" in heat
+    assert "toybirds, explaining Dense" in heat
+    assert heat.index("CAM") < heat.index("each classifier by its own") < heat.index("glm-saga")
     assert "CAM" not in compact
+
+
+def test_case_studies_are_on_the_page_and_among_the_figures(
+    tmp_path, cards, made, run_at, explaining
+):
+    explainers = [explaining("cam", "CAM", 0.3, 0.1), explaining("cover", "Cover <1>", 0.2, 0.1)]
+    folder = run_at(tmp_path / "run", [made()[0], *explainers])
+    names = {f.relative_to(folder).as_posix() for f in build_report(folder, folder, cards)}
+    assert {"figures/case_study_dense_1.png", "figures/case_study_dense_2.svg"} <= names
+    text = (folder / "report.html").read_text()
+    page = Page(text)
+    assert "among the explainers of Dense, Cover <1> leads in Average drop" in page.text
+    assert "Test image 7, Blue <Toybird>, taken for Red Toybird" in page.text
+    assert text.count("data:image/jpeg") == 2 * 2 * (5 + 4)  # images and heat maps of two cases
+    assert "(figures/case_study_dense_2.png)" in (folder / "report.md").read_text()
 
 
 def test_the_same_run_gives_the_same_files(tmp_path, cards, made, run_at):

@@ -8,7 +8,7 @@ import pytest
 
 from reports.findings import caveats, findings
 from reports.records import from_json, merge
-from reports.sections import INTERPRETABILITY
+from reports.sections import HEAT_MAPS, INTERPRETABILITY
 from reports.tidy import tidy
 
 
@@ -16,7 +16,7 @@ from reports.tidy import tidy
 def said(cards):
     def say(data):
         records, replaced = merge([from_json(one, Path()) for one in data])
-        found = findings(tidy(records, cards), records, cards, INTERPRETABILITY)
+        found = findings(tidy(records, cards), records, cards, INTERPRETABILITY, HEAT_MAPS)
         return found, caveats(records, replaced)
 
     return say
@@ -44,6 +44,18 @@ def test_the_best_its_size_and_the_gap_to_the_reference(said, record_of):
         "with 5 of 20 features per class, 2.0 points below Dense (95.0 %). B is 3.0 points behind; "
         "with a single run of each, that may be chance. Of the measures of interpretability, B "
         "leads in SID@5."
+    ]
+
+
+def test_explainers_are_compared_for_each_classifier_that_they_explain(said, explaining):
+    data = [
+        explaining("a", "A", 0.2, 0.3),
+        explaining("b", "B", 0.4, 0.3),
+        explaining("a", "A", 0.5, 0.1, explains="other"),
+    ]
+    assert said(data)[0] == [
+        "On toybirds with thin_resnet, among the explainers of dense, A leads in Average drop; "
+        "A and B lead in Average increase."
     ]
 
 
