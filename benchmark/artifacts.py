@@ -62,6 +62,7 @@ def write_comparisons(
     activation and spatial peakedness over the class's features (any image of it, if none is
     rightly classified).
     """
+    assert classifier.head.weight is not None
     weight = classifier.head.weight.detach()
     prefer = None
     if dataset.class_attributes is not None:
@@ -112,6 +113,7 @@ def _examples(
     """The best example of each wanted class: index among the test images, and its maps."""
     classifier.to(setting.device)
     head = classifier.head
+    assert head.weight is not None
     scores: dict[int, float] = {}
     found: dict[int, tuple[int, np.ndarray]] = {}
     with evaluating(classifier):

@@ -1,12 +1,14 @@
 """Backbones behind one shape: ``maps(images) -> (N, n_f, h, w)``.
 
-``thin_resnet`` is the suite's own size for two cores; the papers' come from torchvision, and
-``timm:NAME`` is any convolutional model of timm. What a head does with the maps is not known here.
+``thin_resnet`` and ``thin_vgg`` are the suite's own sizes for two cores; the papers' come from
+torchvision, and ``timm:NAME`` is any convolutional model of timm. What a head does with the maps
+is not known here; but some architectures, such as VGG, bring hidden layers of a head of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,6 +54,7 @@ class _Family:
     beta: float  # weight of the feature diversity loss, appendix C of the QPM paper
     image_size: int = 224
     stages_with_unit_stride: tuple[str, ...] = ()
+    hidden: Callable[[Any], nn.Sequential] | None = None  # all layers after the maps but the last
 
 
 class _WithoutChildren(nn.Sequential):
@@ -118,6 +121,54 @@ def _thin(name: str, weights: str | None) -> nn.Module:
     )  # fmt: skip
 
 
+class _ThinVGG(nn.Module):
+    """VGG's shape (Simonyan and Zisserman 2015) with few channels: 3 x 3 convolutions between max
+    pools, 8 x 8 maps at 64 pixels, then two hidden layers. Batch normalisation, unlike VGG-19,
+    since it is trained from scratch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 3
+        for stage in ((32,), (64,), (128, 128), (128, 128)):
+            for channels in stage:
+                convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+                before = channels
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(4)
+        self.classifier = nn.Sequential(
+            nn.Linear(16 * before, 128), nn.ReLU(), nn.Dropout(),
+            nn.Linear(128, 128), nn.ReLU(), nn.Dropout(),
+            nn.Linear(128, 1000),
+        )  # fmt: skip
+
+
+def _thin_vgg(name: str, weights: str | None) -> nn.Module:
+    if weights:
+        raise UserError("thin_vgg has no ImageNet weights: use --weights none or a file")
+    return _ThinVGG()
+
+
+def _vgg_trunk(model: Any) -> nn.Module:
+    """Up to the rectified maps of the last convolution (VGG-19's conv5_4), before the max pool."""
+    return nn.Sequential(OrderedDict(features=model.features[:-1]))
+
+
+def _vgg_hidden(model: Any) -> nn.Sequential:
+    """The last max pool, the pooling to a fixed size (whatever the maps'), all fully connected
+    layers but the last: piecewise linear, so that equation 2 of Lam et al. is exact on it."""
+    return nn.Sequential(
+        OrderedDict(
+            pool=model.features[-1],
+            resize=model.avgpool,
+            flatten=nn.Flatten(),
+            layers=model.classifier[:-1],
+        )
+    )
+
+
 def _timm(name: str, weights: str | None) -> nn.Module:
     import timm
 
@@ -137,11 +188,14 @@ _FAMILIES: dict[str, _Family] = {
     "wide_resnet": _RESNET,
     "inception_v3": _Family(_inception, lambda m: _WithoutChildren(m, _HEADS), 0.049, 299),
     "swin": _Family(_torchvision, _Swin, 0.0245),
+    # No paper has the feature diversity loss on VGG: the ResNets' weight where a head is linear.
+    "thin_vgg": _Family(_thin_vgg, _vgg_trunk, 0.196, 64, hidden=_vgg_hidden),
+    "vgg": _Family(_torchvision, _vgg_trunk, 0.196, hidden=_vgg_hidden),
     "timm:": _Family(_timm, _Timm, 0.196),
 }
 NAMES = (
-    "thin_resnet", "resnet18", "resnet34", "resnet50", "resnet101", "inception_v3",
-    "swin_t", "swin_s", "timm:NAME",
+    "thin_resnet", "thin_vgg", "resnet18", "resnet34", "resnet50", "resnet101", "inception_v3",
+    "swin_t", "swin_s", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn", "timm:NAME",
 )  # fmt: skip
 
 
@@ -190,6 +244,19 @@ class Backbone(nn.Module):
 def build(spec: BackboneSpec, *, with_weights: bool = True) -> Backbone:
     """A backbone as ``spec`` says, on the CPU, its random weights from torch's generator.
 
+    Arguments and errors are those of :func:`build_parts`.
+    """
+    return build_parts(spec, with_weights=with_weights)[0]
+
+
+def build_parts(
+    spec: BackboneSpec, *, with_weights: bool = True
+) -> tuple[Backbone, nn.Sequential | None]:
+    """A backbone, and the hidden layers of its architecture's own head: None where it has none.
+
+    The hidden layers go from maps (N, n_f, h, w) to vectors (N, k), which a last linear layer
+    turns into logits; like the backbone they have the pretrained weights where it has them.
+
     ``with_weights=False`` leaves out the pretrained weights, for a state dict to be loaded.
     Raises :class:`UserError` where weights can't be had; it never starts from random weights
     unless ``weights="none"`` asks for it.
@@ -210,10 +277,11 @@ def build(spec: BackboneSpec, *, with_weights: bool = True) -> Backbone:
     if with_weights and spec.weights not in ("none", "imagenet"):
         _load_file(model, Path(spec.weights), spec.name)
     trunk = family.trunk(model)
+    hidden = None if family.hidden is None else family.hidden(model)
     if spec.unit_strides:
         for stage in family.stages_with_unit_stride:
             _unit_strides(trunk.get_submodule(stage))
-    return Backbone(trunk, spec, _count_features(trunk, family.image_size))
+    return Backbone(trunk, spec, _count_features(trunk, family.image_size)), hidden
 
 
 def _unit_strides(stage: nn.Module) -> None:
@@ -230,6 +298,10 @@ def _count_features(trunk: nn.Module, size: int) -> int:
     return n_features
 
 
+# Parameters of last layers, which have as many outputs as the data that they were trained on.
+_REPLACED = ("fc.", "head", "AuxLogits", "classifier.6.")
+
+
 def _load_file(model: nn.Module, file: Path, name: str) -> None:
     if not file.is_file():
         raise UserError(f"--weights {file}: there is no such file")
@@ -242,9 +314,7 @@ def _load_file(model: nn.Module, file: Path, name: str) -> None:
     state: dict[str, torch.Tensor] = found.get("state_dict", found)
     own = model.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    missing = [
-        k for k in own if k not in fitting and not k.startswith(("fc.", "head", "AuxLogits"))
-    ]
+    missing = [k for k in own if k not in fitting and not k.startswith(_REPLACED)]
     if missing:
         raise UserError(
             f"--weights {file} does not fit {name}: {len(missing)} of {len(own)} tensors are "

@@ -3,6 +3,10 @@
 A classifier is ``maps(images)`` and ``head(maps) -> (features, logits)``. The head of a readable
 one selects n_f* of the n_f features, normalises them with a fixed mean and deviation, rectifies
 them if asked, and combines them by a sparse weight matrix.
+
+The dense classifier of an architecture with fully connected layers (VGG) keeps them, as a
+:class:`LayeredHead`. It has no linear weight, so that metrics which read one are null; its
+features are the pooled maps all the same, and methods put their readable head on those.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from benchmark.backbones import Backbone, BackboneSpec, build
+from benchmark.backbones import Backbone, BackboneSpec, build_parts
 from datasets.transforms import Preprocessing
 
 
@@ -87,6 +91,10 @@ class Head(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):
             return self.classify(self.select(maps))
 
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters of the last layer, the only one."""
+        return list(self.parameters())
+
     def used(self) -> torch.Tensor:
         """Indices (into the selection) of the features with a nonzero weight in some class."""
         return (self.weight != 0).any(0).nonzero()[:, 0]
@@ -96,10 +104,77 @@ class Head(nn.Module):
         return bool(((self.weight == 0) | (self.weight == 1)).all())
 
 
+class LayeredHead(nn.Module):
+    """A head with hidden layers: ``logits = last(hidden(maps))``; features are the pooled maps.
+
+    ``hidden`` goes from maps (N, n_f, h, w) to (N, k), ``last`` is linear. There is no ``weight``:
+    what a feature adds to a logit depends on the image. ``dropout`` is the rate of all dropout
+    layers in ``hidden``.
+
+    >>> hidden = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Dropout())
+    >>> head = LayeredHead(3, hidden, nn.Linear(5, 2))
+    >>> features, logits = head(torch.ones(4, 3, 2, 2))
+    >>> tuple(features.shape), tuple(logits.shape), head.weight
+    ((4, 3), (4, 2), None)
+    """
+
+    weight = None
+
+    def __init__(self, n_features: int, hidden: nn.Sequential, last: nn.Linear) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.hidden = hidden
+        self.last = last
+
+    @classmethod
+    def untrained(cls, n_features: int, hidden: nn.Sequential, n_classes: int) -> LayeredHead:
+        """A head whose last layer is new, as wide as the last hidden one."""
+        widths = [layer.out_features for layer in hidden.modules() if isinstance(layer, nn.Linear)]
+        return cls(n_features, hidden, nn.Linear(widths[-1], n_classes))
+
+    @property
+    def dropout(self) -> float:
+        return max((layer.p for layer in self._dropouts()), default=0.0)
+
+    @dropout.setter
+    def dropout(self, rate: float) -> None:
+        for layer in self._dropouts():
+            layer.p = rate
+
+    def _dropouts(self) -> Iterator[nn.Dropout]:
+        return (layer for layer in self.hidden.modules() if isinstance(layer, nn.Dropout))
+
+    def select(self, maps: torch.Tensor) -> torch.Tensor:
+        """All maps (N, n_f, h, w), in float32."""
+        return maps.float()
+
+    def classify(self, selected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (N, n_f) and logits (N, n_c) of maps."""
+        return selected.mean((2, 3)), self.last(self.hidden(selected))
+
+    def forward(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(maps.device.type, enabled=False):
+            return self.classify(self.select(maps))
+
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters of the last layer."""
+        return list(self.last.parameters())
+
+    def used(self) -> torch.Tensor:
+        """Indices of the features: all are used."""
+        return torch.arange(self.n_features)
+
+    def binary(self) -> bool:
+        """Never: there are no weights."""
+        return False
+
+
 class Classifier(nn.Module):
     """A backbone and a head, and the preprocessing that they were trained with."""
 
-    def __init__(self, backbone: Backbone, head: Head, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, backbone: Backbone, head: Head | LayeredHead, preprocessing: Preprocessing
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -117,8 +192,10 @@ class Classifier(nn.Module):
         """Each image's map (N, h, w) of one class: the selected maps weighted as its logit is.
 
         The logit is linear in the pooled maps with slope weight / deviation, so the mean of this
-        map is the logit up to a constant (class activation mapping, Zhou et al. 2016).
+        map is the logit up to a constant (class activation mapping, Zhou et al. 2016). Only for a
+        head with a weight.
         """
+        assert isinstance(self.head, Head)
         slope = (self.head.weight / self.head.deviation)[classes]
         return torch.einsum("nd,ndhw->nhw", slope, selected)
 
@@ -128,11 +205,12 @@ def save(classifier: Classifier, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.state_dict().items()}
     save_file(state, folder / "classifier.safetensors")
-    about = {
+    about: dict[str, Any] = {
         "backbone": asdict(classifier.backbone.spec),
         "preprocessing": classifier.preprocessing.to_dict(),
-        "rectify": classifier.head.rectify,
     }
+    if isinstance(classifier.head, Head):
+        about["rectify"] = classifier.head.rectify
     (folder / "classifier.json").write_text(json.dumps(about, indent=1))
 
 
@@ -140,11 +218,17 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Classifier:
     """Read a classifier back, in evaluation mode."""
     about: dict[str, Any] = json.loads((folder / "classifier.json").read_text())
     state = load_file(folder / "classifier.safetensors")
-    backbone = build(BackboneSpec(**about["backbone"]), with_weights=False)
-    head = Head(
-        state["head.selection"], state["head.weight"], state.get("head.bias"),
-        state["head.mean"], state["head.deviation"], rectify=about["rectify"],
-    )  # fmt: skip
+    backbone, hidden = build_parts(BackboneSpec(**about["backbone"]), with_weights=False)
+    head: Head | LayeredHead
+    if "head.selection" in state:
+        head = Head(
+            state["head.selection"], state["head.weight"], state.get("head.bias"),
+            state["head.mean"], state["head.deviation"], rectify=about["rectify"],
+        )  # fmt: skip
+    else:
+        assert hidden is not None
+        n_classes = len(state["head.last.bias"])
+        head = LayeredHead.untrained(backbone.n_features, hidden, n_classes)
     classifier = Classifier(backbone, head, Preprocessing.from_dict(about["preprocessing"]))
     classifier.load_state_dict(state)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 
 from benchmark import classifier as classifiers
 from benchmark import features as tables
-from benchmark.backbones import BackboneSpec, build, diversity_weight
-from benchmark.classifier import Classifier, Head, evaluating
-from benchmark.contracts import Dataset, Parameters, Progress
+from benchmark.backbones import BackboneSpec, build_parts, diversity_weight
+from benchmark.classifier import Classifier, Head, LayeredHead, evaluating
+from benchmark.contracts import Dataset, Parameters, Progress, UserError
 from benchmark.images import TestBatches
 from benchmark.recipe import FineTuning, Recipe
 from benchmark.store import Result, Store, code_hash, derive_seed, versions
@@ -128,8 +128,19 @@ class Shared:
         axes = (self.dataset.name, self.backbone.name, self.seed, *axes)
         return Setting(self.dataset.train, self.device, self.precision, derive_seed(*axes))
 
-    def beta(self, recipe: Recipe) -> float:
-        """The weight of the diversity loss: the recipe's, or else the backbone's."""
+    def beta(self, recipe: Recipe, head: Head | LayeredHead) -> float:
+        """The weight of the diversity loss: the recipe's, or else the backbone's.
+
+        The loss reads the weights of the predicted class (equation 31), which a head with hidden
+        layers does not have: there it is 0, and :class:`UserError` if the recipe wants it.
+        """
+        if head.weight is None:
+            if recipe.diversity:
+                raise UserError(
+                    f"dense.diversity={recipe.diversity:g}: the diversity loss needs a linear head,"
+                    f" and that of {self.backbone.name} has hidden layers; set it to 0 or none"
+                )
+            return 0.0
         return (
             diversity_weight(self.backbone.name) if recipe.diversity is None else recipe.diversity
         )
@@ -159,7 +170,7 @@ class Shared:
         checkpoint = folder / f"{name}.pt"
         before = None if done.exists() else self.accuracy(classifier)
         setting = self.setting(*axes, name)
-        loss = cross_entropy_with_diversity(self.beta(recipe))
+        loss = cross_entropy_with_diversity(self.beta(recipe, classifier.head))
         history = train(
             classifier, recipe, setting, loss, checkpoint, name=name, progress=self.progress
         )
@@ -179,11 +190,16 @@ class Shared:
 
     def _train_dense(self, folder: Path) -> float:
         torch.manual_seed(derive_seed(self.dataset.name, self.backbone.name, self.seed, "start"))
-        backbone = build(self.backbone)
-        linear = torch.nn.Linear(backbone.n_features, len(self.dataset.classes))
-        head = Head(
-            torch.arange(backbone.n_features), linear.weight.data, linear.bias.data, trainable=True
-        )
+        backbone, hidden = build_parts(self.backbone)
+        n_features, n_classes = backbone.n_features, len(self.dataset.classes)
+        head: Head | LayeredHead
+        if hidden is None:
+            linear = torch.nn.Linear(n_features, n_classes)
+            head = Head(
+                torch.arange(n_features), linear.weight.data, linear.bias.data, trainable=True
+            )
+        else:
+            head = LayeredHead.untrained(n_features, hidden, n_classes)
         classifier = Classifier(backbone, head, self.preprocessing)
         earlier = seconds_in(folder / "dense training.pt")
         phase = self.fit(

@@ -193,7 +193,7 @@ class Batch:
     maps: torch.Tensor  # (N, d, h, w) raw feature maps
     logits: torch.Tensor  # (N, C)
     labels: torch.Tensor  # (N,)
-    weight: torch.Tensor  # (C, d)
+    weight: torch.Tensor | None  # (C, d); None where the head is not linear
     masked_logits: torch.Tensor | None = None  # (N, C): only the top 20 % of the heat map kept
     pairs: torch.Tensor | None = None  # (k, 2) classes made to differ in one detail
 
@@ -209,7 +209,7 @@ class Tables:
     features: torch.Tensor  # (N, d)
     logits: torch.Tensor  # (N, C)
     labels: torch.Tensor  # (N,)
-    weight: torch.Tensor  # (C, d)
+    weight: torch.Tensor | None  # (C, d); None where the head is not linear
     class_similarity: torch.Tensor | None = None  # (C, C) ground truth, diagonal 0
     image_attributes: ImageAttributes | None = None
 

@@ -89,7 +89,7 @@ def _batches(
         selected = head.select(maps)
         logits = head.classify(selected)[1]
         masked_logits = None
-        if wants_masked:
+        if wants_masked and head.weight is not None:
             heat = classifier.class_maps(selected, logits.argmax(1))
             heat = F.interpolate(heat[:, None], images.shape[2:], mode="bilinear")[:, 0]
             with autocast(setting):
@@ -99,7 +99,7 @@ def _batches(
             maps=selected[:, used],
             logits=logits,
             labels=labels,
-            weight=head.weight[:, used],
+            weight=None if head.weight is None else head.weight[:, used],
             masked_logits=masked_logits,
             pairs=pairs,
         )
@@ -152,7 +152,7 @@ def _collect(
         features=torch.cat(features),
         logits=torch.cat(logits),
         labels=torch.cat(labels),
-        weight=head.weight[:, used].cpu(),
+        weight=None if head.weight is None else head.weight[:, used].cpu(),
         class_similarity=(
             None if attributes is None else class_similarity(torch.from_numpy(attributes))
         ),
@@ -171,10 +171,18 @@ def _tables(cards: Sequence[MetricCard], tables: Tables) -> dict[str, Value]:
     return values
 
 
+# Why something that a metric needs is not there, unless it is the dataset that lacks it.
+WHY = {
+    "weight": "needs a linear weight, which a head with hidden layers does not have",
+    "masked_logits": "a head with hidden layers has no heat maps of its own",
+}
+
+
 def _require(card: MetricCard, given: Batch | Tables) -> None:
     for need in sorted(card.needs):
         if getattr(given, need, None) is None:
-            raise NotApplicable(f"needs {need.replace('_', ' ')}, which this dataset does not have")
+            lacking = f"needs {need.replace('_', ' ')}, which this dataset does not have"
+            raise NotApplicable(WHY.get(need, lacking))
 
 
 def finite_value(value: float) -> Value:

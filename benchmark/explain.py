@@ -316,7 +316,7 @@ def _masked_batches(
             maps=maps,
             logits=logits,
             labels=labels,
-            weight=torch.ones(logits.shape[1], maps.shape[1], device=maps.device),
+            weight=None,
             masked_logits=masked_logits,
         )
 

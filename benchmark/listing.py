@@ -11,8 +11,13 @@ from benchmark.registry import Registry, suggestion
 
 BACKBONES = (
     ("thin_resnet", "four blocks, 256 features: made for two cores, no pretrained weights"),
+    ("thin_vgg", "VGG's shape in small, 128 features, two hidden layers in its dense head"),
     ("resnet18 resnet34 resnet50 resnet101", "torchvision's, V1 weights; the papers' is resnet50"),
     ("inception_v3, swin_t, swin_s", "torchvision's, as in the QPM paper's appendix L"),
+    (
+        "vgg16, vgg19 (_bn)",
+        "torchvision's; vgg19 as in the paper on representative interpretations",
+    ),
     ("timm:NAME", "any convolutional model of timm"),
 )
 

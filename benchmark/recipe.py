@@ -36,7 +36,9 @@ class Recipe(Schedule):
     0.005
     """
 
-    learning_rate: float = Field(5e-3, gt=0, description="rate of the backbone at the start")
+    learning_rate: float = Field(
+        5e-3, gt=0, description="rate at the start, of all but the final layer"
+    )
     head_learning_rate: float = Field(1e-2, gt=0, description="rate of the final layer")
 
 

@@ -25,9 +25,9 @@ from benchmark.losses import feature_diversity_loss
 from benchmark.recipe import Recipe
 from benchmark.store import derive_seed
 
-# loss(selected maps, features, logits, labels, weight) -> scalar
+# loss(selected maps, features, logits, labels, weight) -> scalar; a layered head has no weight
 Loss = Callable[
-    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor
 ]
 
 
@@ -49,10 +49,11 @@ def cross_entropy_with_diversity(beta: float) -> Loss:
         features: torch.Tensor,
         logits: torch.Tensor,
         labels: torch.Tensor,
-        weight: torch.Tensor,
+        weight: torch.Tensor | None,
     ) -> torch.Tensor:
         total = F.cross_entropy(logits, labels)
         if beta:
+            assert weight is not None
             total = total + feature_diversity_loss(maps, logits, weight, beta=beta)
         return total
 
@@ -101,12 +102,12 @@ def train(
 
 
 def _optimizer(classifier: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    head = [p for p in classifier.head.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": list(classifier.backbone.parameters()), "initial": recipe.learning_rate}
-    ]
-    if head:
-        groups.append({"params": head, "initial": recipe.head_learning_rate})
+    last = [p for p in classifier.head.last_layer() if p.requires_grad]
+    final = {id(p) for p in last}
+    rest = [p for p in classifier.parameters() if p.requires_grad and id(p) not in final]
+    groups: list[dict[str, Any]] = [{"params": rest, "initial": recipe.learning_rate}]
+    if last:
+        groups.append({"params": last, "initial": recipe.head_learning_rate})
     return torch.optim.SGD(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )

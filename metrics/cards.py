@@ -44,6 +44,7 @@ CARDS: tuple[MetricCard, ...] = (
         higher_is_better=False,
         scope="table",
         compute="metrics.compactness:total_features_of",
+        needs=frozenset({"weight"}),
         paper=f"{QPM}, table 2",
     ),
     MetricCard(
@@ -54,6 +55,7 @@ CARDS: tuple[MetricCard, ...] = (
         higher_is_better=False,
         scope="table",
         compute="metrics.compactness:features_per_class_of",
+        needs=frozenset({"weight"}),
         paper=f"{QPM}, table 2",
     ),
     MetricCard(
@@ -64,6 +66,7 @@ CARDS: tuple[MetricCard, ...] = (
         higher_is_better=True,
         scope="sample",
         compute="metrics.spatial:sid_at_5_of",
+        needs=frozenset({"weight"}),
         paper=f"{QPM}, eqs. 15-16",
     ),
     MetricCard(
@@ -74,6 +77,7 @@ CARDS: tuple[MetricCard, ...] = (
         higher_is_better=True,
         scope="sample",
         compute="metrics.spatial:diversity_at_5_of",
+        needs=frozenset({"weight"}),
         paper=SLDD,
     ),
     MetricCard(
@@ -104,7 +108,7 @@ CARDS: tuple[MetricCard, ...] = (
         higher_is_better=True,
         scope="table",
         compute="metrics.grounding:structural_grounding_of",
-        needs=frozenset({"class_similarity"}),
+        needs=frozenset({"class_similarity", "weight"}),
         paper=f"{QPM}, eq. 12",
     ),
     MetricCard(
@@ -125,6 +129,7 @@ CARDS: tuple[MetricCard, ...] = (
         higher_is_better=False,
         scope="table",
         compute="metrics.generality:dependence_of",
+        needs=frozenset({"weight"}),
         paper=QSENN,
     ),
     MetricCard(

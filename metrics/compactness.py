@@ -41,9 +41,11 @@ def features_per_class(weight: Tensor) -> Tensor:
 
 def total_features_of(tables: Tables) -> float:
     """:func:`total_features` of a classifier's tables."""
+    assert tables.weight is not None
     return float(total_features(tables.weight))
 
 
 def features_per_class_of(tables: Tables) -> float:
     """:func:`features_per_class` of a classifier's tables."""
+    assert tables.weight is not None
     return float(features_per_class(tables.weight))

@@ -101,6 +101,7 @@ def class_independence_of(tables: Tables) -> float:
 def dependence_of(tables: Tables) -> float:
     """:func:`dependence` of a classifier's tables, streamed over samples."""
     pieces = zip(tables.features.split(4096), tables.logits.split(4096), strict=True)
+    assert tables.weight is not None
     values = [dependence(f, z, tables.weight, reduction="none") for f, z in pieces]
     reason = "no sample has a contribution to its predicted class"
     return float(reduce(torch.cat(values).double(), "mean", reason))

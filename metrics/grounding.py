@@ -100,4 +100,5 @@ def structural_grounding(weight: Tensor, class_similarity: Tensor, pairs: int = 
 def structural_grounding_of(tables: Tables) -> float:
     """:func:`structural_grounding` of a classifier's tables that have a class similarity."""
     assert tables.class_similarity is not None
+    assert tables.weight is not None
     return float(structural_grounding(tables.weight, tables.class_similarity))

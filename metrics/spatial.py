@@ -167,9 +167,11 @@ def diversity_at_k(
 
 def sid_at_5_of(batch: Batch) -> Tensor:
     """:func:`sid_at_k` with k = 5 per sample of a batch."""
+    assert batch.weight is not None
     return sid_at_k(batch.maps, batch.logits, batch.weight, k=5, reduction="none")
 
 
 def diversity_at_5_of(batch: Batch) -> Tensor:
     """:func:`diversity_at_k` with k = 5 per sample of a batch."""
+    assert batch.weight is not None
     return diversity_at_k(batch.maps, batch.logits, batch.weight, k=5, reduction="none")

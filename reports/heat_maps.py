@@ -6,13 +6,13 @@ data, since both measures depend on the classifier's scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from benchmark.contracts import MetricCard
-from reports.records import Entry, Record, Scope, by_entry, scopes_of, titles_of
+from reports.records import Entry, Record, Scope, by_entry, scopes_of
 from reports.tables import ARROWS, Column, Footnotes, Row, Table, cell_of, marked
 from reports.tidy import Summary, summarise
 
@@ -36,6 +36,7 @@ def heat_map_table(
     cards: Sequence[MetricCard],
     name: str,
     title: str,
+    titles: Mapping[str, str],
 ) -> Table | None:
     """Heat maps against metrics, grouped by dataset and explained classifier; None without any.
 
@@ -45,8 +46,9 @@ def heat_map_table(
         cards: of the metrics, the first one deciding the order of the rows.
         name: of the table's file.
         title: of the table.
+        titles: of the methods, by their names; the explained one need not be among the records.
     """
-    groups = list(_groups(records))
+    groups = list(_groups(records, titles))
     summaries = {
         (group.scope, entry, card.name): summarise(frame, group.scope, entry, card.name)
         for group in groups
@@ -85,10 +87,9 @@ def heat_map_table(
     )
 
 
-def _groups(records: Sequence[Record]) -> Iterator[Rivals]:
+def _groups(records: Sequence[Record], titles: Mapping[str, str]) -> Iterator[Rivals]:
     """For each dataset the explained classifiers, each with its explainers and its own heat maps,
     then the other classifiers, each of which speaks for itself."""
-    titles = titles_of(records)
     for scope in scopes_of(records):
         entries = list(by_entry(record for record in records if record.scope == scope))
         explained = sorted({entry.explains for entry in entries if entry.explains})

@@ -251,6 +251,7 @@ def heat_maps(material: Material) -> Section:
             [*material.named(HEAT_MAPS), *of_covers],
             slug("average_drop_increase", suffix),
             f"Average drop and increase, backbone {mine[0].scope.backbone}",
+            titles_of(material.records),
         )
         for suffix, mine in backbone_parts(measured)
     ]

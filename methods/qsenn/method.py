@@ -37,7 +37,7 @@ def fit(context: Context) -> Fitted:
             }
         )
         phases.append(context.finetune(classifier, recipe, f"fine-tuning {iteration + 1}"))
-    level = float(classifier.head.weight.abs().max())
+    level = float(head.weight.abs().max())
     return Fitted(
         classifier, report={"selected": selection.tolist(), "level": level}, phases=phases
     )

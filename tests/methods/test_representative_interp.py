@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark import explain
+from benchmark.backbones import BackboneSpec, build_parts
+from benchmark.classifier import LayeredHead
 from benchmark.evaluate import keep_top
 from methods.explainers.omega import cluster
 from methods.explainers.references import References, of_images
@@ -152,6 +154,43 @@ def test_crossing_a_boundary_flips_the_order_of_its_classes(network, least):
         assert torch.sign(two[low] - two[high]) == -torch.sign(margins[n])
         crossed += 1
     assert crossed >= least
+
+
+def test_the_decision_boundary_of_vggs_head_is_where_equation_2_has_it():
+    """Between images of two predictions the decision changes at a point that bisection finds; the
+    hyperplane of the region next to it goes through that point, and stepping over it flips the
+    order. Max pool, rectifiers and two hidden layers: more boundaries than pairs of classes."""
+    torch.manual_seed(0)
+    backbone, hidden = build_parts(BackboneSpec("thin_vgg"))
+    head = LayeredHead.untrained(backbone.n_features, hidden, 4).double().eval()
+    maps = torch.randn(80, 128, 8, 8, dtype=torch.float64).relu()
+    with torch.no_grad():
+        head.last.bias -= head.classify(maps)[1].mean(0)  # so that all classes are predicted
+    network = explain.Cut(nn.Identity(), lambda maps: head.classify(maps)[1])
+    predicted = logits_of(network, maps).argmax(1)
+    found = distinct(linear_boundaries(network, [maps]))
+    assert not found.pooled
+    assert len(found) > 4 * 3 // 2
+
+    pairs = [(i, i + 1) for i in range(79) if predicted[i] != predicted[i + 1]]
+    assert len(pairs) >= 20
+    for one, two in pairs:
+        near, far = maps[one], maps[two]
+        for _ in range(40):
+            middle = (near + far) / 2
+            here = logits_of(network, middle[None]).argmax() == predicted[one]
+            near, far = (middle, far) if here else (near, middle)
+        other = logits_of(network, far[None]).argmax()
+        boundary = linear_boundaries(network, [near[None]])
+        assert set(boundary.classes[0].tolist()) == {int(predicted[one]), int(other)}
+        normal = boundary.normals[0].double()
+        way = normal / normal.norm()
+        apart = boundary.margins(near[None])[0, 0] / normal.norm()
+        assert abs(float(apart)) < 1e-5 * float((maps[one] - maps[two]).norm())
+        low, high = boundary.classes[0]
+        for side in (1.0, -1.0):
+            scores = logits_of(network, (near + side * 1e-6 * way)[None])[0]
+            assert torch.sign(scores[low] - scores[high]) == side
 
 
 def slopes(network: explain.Cut, image: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,9 @@ def table_of(cards):
 
     def table(data):
         records, _ = merge([from_json(one, Path()) for one in data])
-        return heat_map_table(
-            tidy(records, cards), records, [known[name] for name in NAMES], "t", "T"
-        )
+        shown = [known[name] for name in NAMES]
+        titles = {"dense": "DENSE", "q": "Q"}
+        return heat_map_table(tidy(records, cards), records, shown, "t", "T", titles)
 
     return table
 
