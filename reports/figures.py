@@ -103,7 +103,7 @@ def accuracy_against(metric: str, label: str) -> Callable[[Drawing], Figure | No
         for entry in drawing.classifiers:
             x = summarise(drawing.frame, drawing.scope, entry, metric)
             y = summarise(drawing.frame, drawing.scope, entry, "accuracy")
-            if x.mean is not None and y.mean is not None:
+            if x.mean and y.mean is not None:  # a log scale has no place for zero features
                 points.append((entry, x.mean, y.mean, x.std or 0.0, y.std or 0.0))
         rivals = [point for point in points if not point[0].reference]
         if not rivals:

@@ -104,6 +104,13 @@ def test_points_lie_at_the_means(drawing_of, made):
     np.testing.assert_allclose(sorted(points), sorted(map(tuple, expected)))
 
 
+def test_a_classifier_without_features_has_no_place_on_a_log_scale(drawing_of, record_of):
+    empty, full = record_of("a", "A", 0.2, 0, 0, 0, 16), record_of("b", "B", 0.9, 5, 20, 0, 16)
+    marks = FIGURES[0].draw(drawing_of([empty, full])).axes[0].lines
+    assert len([line for line in marks if line.get_marker() in MARKS]) == 1
+    assert FIGURES[0].draw(drawing_of([empty])) is None
+
+
 def test_finetunings_follow_each_other_with_a_gap(drawing_of, record_of):
     drawing = drawing_of([record_of("m", "M", 0.9, 5, 20, 2, 16)])
     axes = training_curve("loss", "Loss", reference=False)(drawing).axes[0]
