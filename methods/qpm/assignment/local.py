@@ -56,7 +56,7 @@ def search(
     moves = 20 + budget.moves * n
     workers = max(1, min(budget.walkers, os.cpu_count() or 1))
     starts = [fill(terms, np.array([], dtype=np.int64), n)] + [
-        fill(terms, generator.choice(n_f, size=n // 3, replace=False), n)
+        fill(terms, generator.choice(n_f, size=max(1, n // 3), replace=False), n)
         for _ in range(budget.walkers - 1)
     ]
     elite: dict[Selection, float] = {}

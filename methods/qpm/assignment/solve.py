@@ -24,8 +24,10 @@ def solve(
 ) -> Solution:
     """Solve a problem; the returned solution is verified.
 
-    ``upper_bound`` is valid but loose: every class's best features, whatever is selected.
-    Raises ValueError for a solver that is not there.
+    ``solver`` is ``"local"``, whose ``upper_bound`` is valid but loose (every class's best
+    features, whatever is selected), or ``"highs"``, which starts from what local finds and goes
+    on until ``gap`` (relative; by default the optimum) is proved or ``time_limit`` seconds are
+    over. Raises ValueError for a solver that is not there.
 
     >>> problem = AssignmentProblem([[1.0, 0.9, 0.0], [1.0, 0.2, 0.5]], None, None, 2, 1)
     >>> solution = solve(problem)
@@ -51,8 +53,17 @@ def _local(
         best = np.sort(gain, axis=1)[:, -problem.n_per_class :].sum()
     else:
         best = np.sort(gain.ravel())[-problem.n_assignments :].sum()
-    monitor.tighten(best + np.sort(problem.bias)[-problem.n_features :].sum())
+    monitor.tighten(float(best + np.sort(problem.bias)[-problem.n_features :].sum()))
     search(problem, monitor, seed, progress, **options)
 
 
-SOLVERS = {"local": _local}
+def _highs(
+    problem: AssignmentProblem, monitor: Monitor, seed: int, progress: Progress, **options: Any
+) -> None:
+    from methods.qpm.assignment.highs import prove
+
+    _local(problem, monitor, seed, progress, **options)
+    prove(problem, monitor, seed, progress)
+
+
+SOLVERS = {"local": _local, "highs": _highs}

@@ -1,0 +1,122 @@
+"""Solvers of the assignment problem against brute force, and each other beyond its reach."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from methods.qpm.assignment import AssignmentProblem, Solution, solve, verify
+from methods.qpm.assignment.local import Budget
+
+CARELESS = Budget(walkers=1, rounds=1, patience=1, moves=1, elite=1, polished=1, assignments=1)
+
+
+def random_problem(seed: int, **changes: Any) -> AssignmentProblem:
+    """A small problem: any size and mode, with or without R and b, often with ties."""
+    rng = np.random.default_rng(seed)
+    exact = bool(rng.random() < 0.6)
+    n_f = int(rng.integers(4, 9))
+    n = int(rng.integers(2, min(n_f, 5 if exact else 4) + 1))
+    k = int(rng.integers(1, n + 1 if n > 2 else n))
+    most = len(patterns(n, k if exact else None))
+    n_c = int(rng.integers(1, min(5 if exact else 4, most) + 1))
+    similarity = rng.normal(size=(n_c, n_f)) + rng.choice([0, 2]) * rng.normal(size=(1, n_f))
+    redundancy = np.triu(rng.random((n_f, n_f)) * (rng.random((n_f, n_f)) < 0.5), 1)
+    bias = rng.normal(size=n_f)
+    if rng.random() < 0.3:  # ties
+        similarity, redundancy, bias = np.round(similarity), np.round(redundancy), np.round(bias)
+    values: dict[str, Any] = {
+        "similarity": similarity,
+        "redundancy": rng.choice([0.1, 1, 100]) * (redundancy + redundancy.T),
+        "bias": rng.choice([0.1, 1, 100]) * bias,
+        "n_features": n,
+        "n_per_class": k,
+        "exact_per_class": exact,
+    }
+    for term in ("redundancy", "bias"):
+        if rng.random() < 0.25:
+            values[term] = None
+    try:
+        return AssignmentProblem(**(values | changes))
+    except ValueError:  # so many classes can't be told apart: a smaller one of the same kind
+        return random_problem(seed + 10**6, **changes)
+
+
+@cache
+def patterns(n: int, k: int | None) -> np.ndarray:
+    """(sets, n) bool: the sets of k of n features; without k all that are not empty."""
+    rows = np.array(list(itertools.product([False, True], repeat=n)))
+    return rows[rows.any(1)] if k is None else rows[rows.sum(1) == k]
+
+
+def brute_force(problem: AssignmentProblem) -> float:
+    """The optimum: every selection, and in it every choice of different sets for the classes."""
+    n_c, n_f = problem.similarity.shape
+    exact, k = problem.exact_per_class, problem.n_per_class
+    sets = patterns(problem.n_features, k if exact else None)
+    grid = np.indices((len(sets),) * n_c)  # (n_c, sets, ..., sets)
+    allowed = np.ones(grid.shape[1:], dtype=bool)
+    for c, other in itertools.combinations(range(n_c), 2):
+        allowed &= grid[c] != grid[other]
+    if not exact:
+        allowed &= sets.sum(1)[grid].sum(0) == k * n_c
+    choices = grid[:, allowed]  # (n_c, choices)
+    best = -np.inf
+    for selected in itertools.combinations(range(n_f), problem.n_features):
+        chosen = list(selected)
+        worth = problem.similarity[:, chosen] @ sets.T * (1000 / (k * n_c))
+        classes = worth[np.arange(n_c)[:, None], choices].sum(0).max()
+        pairs = sum(problem.redundancy[d, e] for d, e in itertools.combinations(chosen, 2))
+        best = max(best, classes - pairs + problem.bias[chosen].sum())
+    return best
+
+
+def check(problem: AssignmentProblem, solution: Solution, optimum: float, tolerance: float) -> None:
+    verify(problem, solution)
+    assert solution.objective == pytest.approx(optimum, rel=1e-9, abs=1e-9)
+    assert solution.upper_bound >= optimum - tolerance * max(1, abs(optimum))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_highs_proves_the_optimum_from_a_poor_start(seed: int) -> None:
+    problem = random_problem(seed)
+    rows: list[tuple[float, ...]] = []
+    solution = solve(
+        problem, "highs", seed=seed, budget=CARELESS, watch=lambda *row: rows.append(row)
+    )
+    check(problem, solution, brute_force(problem), tolerance=1e-7)
+    assert solution.gap < 1e-7
+    assert [row[1:3] for row in rows] == [row[1:] for row in solution.history]
+
+
+def test_highs_stops_at_the_gap_that_is_wanted() -> None:
+    problem = larger_problem(3)
+    solution = solve(problem, "highs", gap=0.05)
+    exact = solve(problem, "highs")
+    assert exact.gap < 1e-7
+    assert solution.upper_bound >= exact.objective - 1e-9
+    assert 0 < solution.gap <= 0.05
+
+
+def test_highs_reports_that_the_time_is_over() -> None:
+    problem = larger_problem(0, n_f=60, n_c=40, n=12)
+    solution = solve(problem, "highs", time_limit=1.0)
+    verify(problem, solution)
+    assert solution.hit_time_limit
+    assert solution.seconds < 10
+
+
+def larger_problem(
+    seed: int, n_f: int = 30, n_c: int = 12, n: int = 8, k: int = 3, density: float = 0.1
+) -> AssignmentProblem:
+    """Beyond brute force; classes share a profile, so that some would come out alike."""
+    rng = np.random.default_rng(seed)
+    similarity = rng.normal(size=(n_c, n_f)) + rng.normal(size=(1, n_f))
+    redundancy = np.triu(rng.random((n_f, n_f)) * (rng.random((n_f, n_f)) < density), 1)
+    bias = 10**-0.5 * rng.uniform(-1, 1, size=n_f)
+    similarity /= np.abs(similarity).max()
+    return AssignmentProblem(similarity, 20 * (redundancy + redundancy.T), bias, n, k)
