@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark.contracts import Silent, UserError
 from methods.qpm.assignment import AssignmentProblem, Solution, solve, verify
 from methods.qpm.assignment.local import Budget
 
@@ -120,3 +126,86 @@ def larger_problem(
     bias = 10**-0.5 * rng.uniform(-1, 1, size=n_f)
     similarity /= np.abs(similarity).max()
     return AssignmentProblem(similarity, 20 * (redundancy + redundancy.T), bias, n, k)
+
+
+def gurobi(problem: AssignmentProblem, **options: Any) -> Solution:
+    """By Gurobi, from a poor start; its package brings a licence for small problems."""
+    pytest.importorskip("gurobipy")
+    try:
+        return solve(problem, "gurobi", budget=CARELESS, **options)
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+def test_gurobis_scheme_mostly_ends_at_the_optimum_under_a_valid_bound() -> None:
+    """Equation 9 rules solutions out, so not always; on problems this small it may cost much."""
+    reached = 0
+    for seed in range(40):
+        problem = random_problem(seed, exact_per_class=True)
+        solution = gurobi(problem, seed=seed, gap=0.0)
+        verify(problem, solution)
+        optimum = brute_force(problem)
+        slack = 1e-9 * max(1, abs(optimum))
+        assert solution.objective <= optimum + slack
+        assert solution.upper_bound >= optimum - 100 * slack
+        reached += solution.objective >= optimum - slack
+    assert reached >= 35
+
+
+def test_gurobis_scheme_adds_what_is_violated_and_reaches_the_optimum() -> None:
+    """Beyond brute force, where several iterations are needed; HiGHS knows the optimum."""
+    problem = larger_problem(2, n_f=14, n_c=8, n=5, k=2)
+    notes = Notes()
+    solution = gurobi(problem, progress=notes)
+    verify(problem, solution)
+    optimum = solve(problem, "highs").objective
+    assert solution.objective == pytest.approx(optimum, rel=0.01)
+    assert solution.objective <= optimum * (1 + 1e-9)
+    filled, apart = (
+        [int(word) for note in notes.seen for word in re.findall(rf"(\d+) {what}", note)]
+        for what in ("classes filled", "kept apart")
+    )
+    assert filled[0] == apart[0] == 0
+    assert filled == sorted(filled)
+    assert apart == sorted(apart)
+    assert filled[1] > 0
+    assert apart[1] == 0  # as long as classes have too few features, only these are looked at
+    assert apart[-1] > 0
+
+
+class Notes(Silent):
+    """Keeps what progress bars say."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @contextmanager
+    def bar(self, description: str, total: float | None = None) -> Iterator[Any]:
+        yield lambda by=1, note="": self.seen.append(note)
+
+
+def test_without_gurobis_package_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gurobipy", None)
+    with pytest.raises(UserError, match=r"gurobipy.*highs.*local"):
+        solve(random_problem(0), "gurobi")
+
+
+def test_without_gurobis_licence_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gurobipy")
+    monkeypatch.setenv("GRB_LICENSE_FILE", "/nowhere/gurobi.lic")
+    with pytest.raises(UserError, match=r"licence.*highs.*local"):
+        solve(random_problem(0), "gurobi")
+
+
+def test_what_the_small_licence_refuses_is_refused_before_any_search() -> None:
+    problem = larger_problem(0, n_f=400, n_c=60, n=20)
+    pytest.importorskip("gurobipy")
+    began = time.perf_counter()
+    try:
+        solve(problem, "gurobi", time_limit=5)
+    except UserError as error:
+        assert "60 classes and 400 features" in str(error)  # noqa: PT017 (a licence may be there)
+        assert "solver=highs" in str(error)  # noqa: PT017
+        assert time.perf_counter() - began < 5
+    else:
+        pytest.skip("this machine has a licence without a limit")

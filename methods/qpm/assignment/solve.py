@@ -66,4 +66,14 @@ def _highs(
     prove(problem, monitor, seed, progress)
 
 
-SOLVERS = {"local": _local, "highs": _highs}
+def _gurobi(
+    problem: AssignmentProblem, monitor: Monitor, seed: int, progress: Progress, **options: Any
+) -> None:
+    from methods.qpm.assignment.gurobi import environment, iterate
+
+    with environment(problem) as env:  # refused before anything is searched
+        _local(problem, monitor, seed, progress, **options)
+        iterate(problem, monitor, seed, progress, env)
+
+
+SOLVERS = {"local": _local, "highs": _highs, "gurobi": _gurobi}
