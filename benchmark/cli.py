@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.contracts import UserError
+from benchmark.contracts import Command, UserError, load
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -218,11 +219,39 @@ def prepare(
 
 def main() -> None:
     """Run the command line; what the user can mend is one sentence and exit status 2."""
+    from benchmark.registry import discover
+
+    everything = copy.copy(app)
+    everything.registered_commands = [*app.registered_commands]
     try:
-        app(prog_name="python -m benchmark")
+        for card in discover().methods.values():
+            for command in card.commands:
+                _announce(everything, command, card.name)
+        everything(prog_name="python -m benchmark")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _announce(app: typer.Typer, command: Command, method: str) -> None:
+    """Add a method's command; its code is imported when it is called."""
+    names = {
+        known.name or getattr(known.callback, "__name__", "") for known in app.registered_commands
+    }
+    if command.name in names:
+        raise UserError(f"{method} brings the command {command.name!r}, which is there already")
+
+    def call(context: typer.Context) -> None:
+        inner = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        inner.command(help=command.help)(load(command.function))
+        inner(context.args, prog_name=context.command_path)
+
+    app.command(
+        command.name,
+        help=command.help,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )(call)
 
 
 def _split(text: str | None) -> list[str] | None:

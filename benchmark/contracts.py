@@ -70,6 +70,19 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command that a method adds to the command line.
+
+    ``function`` is a plain function, or ``"package.module:function"`` imported only when the
+    command is called; its arguments' annotations are read by typer.
+    """
+
+    name: str
+    help: str
+    function: str | Callable[..., Any]
+
+
+@dataclass(frozen=True)
 class MethodCard:
     """What can be known of a method without importing torch.
 
@@ -79,7 +92,7 @@ class MethodCard:
     which are the paper's. ``code`` names the modules (or packages) whose source decides the
     result: their hash enters the cache key (by default the package or file of ``fit``).
     ``epochs(parameters)`` tells how many epochs of training a fit takes, for the estimate that a
-    run prints before it starts.
+    run prints before it starts. ``commands`` are further commands of the command line.
     """
 
     name: str
@@ -94,6 +107,7 @@ class MethodCard:
     deviations: tuple[str, ...] = ()
     epochs: Callable[[Any], int] | None = None
     reference: bool = False  # an uninterpretable reference row, set apart in tables
+    commands: tuple[Command, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,13 @@ def _sources(module: str) -> list[Path]:
     return [origin]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: to a neighbour first, then rename."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: to a neighbour first, then rename. Text is UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from benchmark.contracts import MethodCard
+from benchmark.contracts import Command, MethodCard
 from benchmark.recipe import FineTuning
 
 
@@ -53,6 +53,13 @@ CARD = MethodCard(
         "step_epochs": 3,
         "augment": "light",
     },
+    commands=(
+        Command(
+            "solve",
+            "Solve a feature-selection-and-assignment problem from a file.",
+            "methods.qpm.command:solve_file",
+        ),
+    ),
     deviations=(
         "the assignment is solved by local search, its upper bound valid but loose, not by Gurobi",
         "epsilon of section 4.1.1 is found by a min-degree greedy independent set, not exactly",

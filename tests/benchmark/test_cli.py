@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+from typer.testing import CliRunner
+
+from benchmark.cli import _announce
+from benchmark.contracts import Command, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +52,7 @@ def test_help_needs_no_torch_and_names_the_commands(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "--methods" in ran.stdout
     top = call("--help", cwd=tmp_path)
-    for command in ("run", "report", "list", "prepare"):
+    for command in ("run", "report", "list", "prepare", "solve"):
         assert command in top.stdout
 
 
@@ -75,6 +80,21 @@ def test_what_the_user_can_mend_is_a_sentence_and_status_2(words, said, tmp_path
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_method_adds_commands_but_replaces_none() -> None:
+    app = typer.Typer()
+    calls: list[int] = []
+
+    def double(number: int) -> None:
+        calls.append(2 * number)
+
+    _announce(app, Command("double", "Twice as much.", double), "arithmetic")
+    app.command("other")(lambda: None)
+    CliRunner().invoke(app, ["double", "21"])
+    assert calls == [42]
+    with pytest.raises(UserError, match="arithmetic brings the command 'double'"):
+        _announce(app, Command("double", "Again.", double), "arithmetic")
 
 
 def test_lists(tmp_path: Path) -> None:

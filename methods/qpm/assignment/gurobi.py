@@ -75,7 +75,7 @@ def iterate(
     among: set[int] = set()  # Gamma
     sparse: set[int] = set()  # C_sparse
     duplicates: set[int] = set()  # C_duplicates
-    with progress.bar("iterating with Gurobi") as advance:
+    with progress.bar("Gurobi") as advance:
         while not (monitor.good_enough() or monitor.out_of_time()):
             advance(note=f"{len(sparse)} classes filled, {len(duplicates)} kept apart")
             try:

@@ -26,6 +26,7 @@ from methods.qpm.assignment.monitor import Monitor
 from methods.qpm.assignment.problem import AssignmentProblem
 
 POLL = 0.1  # seconds between looks at the clock while HiGHS works
+GRACE = 2.0  # seconds that it has to stop; within a large linear program it does not listen
 
 
 def prove(problem: AssignmentProblem, monitor: Monitor, seed: int, progress: Progress) -> None:
@@ -36,9 +37,9 @@ def prove(problem: AssignmentProblem, monitor: Monitor, seed: int, progress: Pro
     assert monitor.selected is not None
     among = set(monitor.selected.tolist())
     pairs = linear.alike(_most_similar(problem, monitor.selected))
-    with progress.bar("proving with HiGHS") as advance:
+    with progress.bar("HiGHS") as advance:
         while not (monitor.good_enough() or monitor.out_of_time()):
-            advance(note=f"{len(pairs)} pairs of classes kept apart")
+            advance(note=f"{len(pairs)} pairs kept apart")
             found = _solve(problem, sorted(pairs), np.array(sorted(among)), monitor, seed, progress)
             if found is None:
                 break
@@ -75,13 +76,15 @@ def _solve(
     start.col_value = linear.point(problem, monitor.selected, monitor.assignment, pairs, among)
     solver.setSolution(start)
 
-    with _running(solver) as events:
+    with _running(solver) as (thread, events):
         for values, bound in events:
             if values is not None:
                 _offer(problem, monitor, *_read(problem, columns, binary, values))
             _tighten(monitor, bound)
             if monitor.good_enough() or monitor.out_of_time():
                 break
+    if thread.is_alive():
+        return None
     status = solver.getModelStatus()
     if status == highspy.HighsModelStatus.kTimeLimit:
         monitor.hit_time_limit = True
@@ -129,10 +132,11 @@ Event = tuple[np.ndarray | None, float]
 
 
 @contextmanager
-def _running(solver: highspy.Highs) -> Iterator[Iterator[Event]]:
-    """Run HiGHS in a thread of its own; what it reports, while it runs: (values or None, bound).
+def _running(solver: highspy.Highs) -> Iterator[tuple[threading.Thread, Iterator[Event]]]:
+    """Run HiGHS in a thread of its own; that, and what it reports: (values or None, bound).
 
-    Leaving the block stops it. So the main thread stays free for Ctrl-C and for the clock.
+    Leaving the block stops it, at the latest when its current linear program is done: that is not
+    waited for. So the main thread stays free for Ctrl-C and for the clock.
     """
     reports: queue.SimpleQueue[Event] = queue.SimpleQueue()
     stop = threading.Event()
@@ -165,10 +169,10 @@ def _running(solver: highspy.Highs) -> Iterator[Iterator[Event]]:
 
     thread.start()
     try:
-        yield events()
+        yield thread, events()
     finally:
         stop.set()
-        thread.join()
+        thread.join(GRACE)
 
 
 def _read(

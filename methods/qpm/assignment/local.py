@@ -59,6 +59,8 @@ def search(
         fill(terms, generator.choice(n_f, size=max(1, n // 3), replace=False), n)
         for _ in range(budget.walkers - 1)
     ]
+    # offered at once and after each round, for those who stop the search
+    monitor.offer(starts[0], assign(problem, starts[0]))
     elite: dict[Selection, float] = {}
     best, stale = -np.inf, 0
     with progress.bar("searching for features", total=budget.rounds) as advance:
@@ -72,6 +74,9 @@ def search(
             elite = dict(ranked[: budget.elite])
             stale = stale + 1 if ranked[0][1] <= best else 0
             best = ranked[0][1]
+            if stale == 0:
+                leader = np.array(ranked[0][0])
+                monitor.offer(leader, assign(problem, leader))
             advance(note=f"Z = {best:.5g}")
             if stale >= budget.patience or monitor.out_of_time():
                 break

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import torch
@@ -104,15 +105,21 @@ def walk_all(
         with torch.inference_mode():
             return walk(terms, starts, tenures, stop)
 
+    leaving = Event()  # Ctrl-C reaches this thread only: the walkers' have to be told
+
     def one(b: int) -> np.ndarray:
         with torch.inference_mode():
-            return walk(terms, starts[b : b + 1], tenures[:, b : b + 1], stop)[0]
+            waits = tenures[:, b : b + 1]
+            return walk(terms, starts[b : b + 1], waits, lambda: leaving.is_set() or stop())[0]
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # walkers run side by side; one thread each is faster and repeatable
     try:
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            return np.stack(list(pool.map(one, range(walkers))))
+            try:
+                return np.stack(list(pool.map(one, range(walkers))))
+            finally:
+                leaving.set()
     finally:
         torch.set_num_threads(threads)
 

@@ -34,12 +34,29 @@ def solve(
     >>> solution.selected, solution.objective
     (array([0, 1]), 950.0)
     """
+    monitor = Monitor(problem, time_limit=time_limit, gap=gap, watch=watch)
+    pursue(monitor, solver, seed=seed, progress=progress, **options)
+    return conclude(monitor, solver)
+
+
+def pursue(
+    monitor: Monitor,
+    solver: str,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> None:
+    """Solve ``monitor``'s problem; what is found is left there, also when it is interrupted."""
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}: choose one of {', '.join(SOLVERS)}")
-    monitor = Monitor(problem, time_limit=time_limit, gap=gap, watch=watch)
-    SOLVERS[solver](problem, monitor, seed, progress or Silent(), **options)
+    SOLVERS[solver](monitor.problem, monitor, seed, progress or Silent(), **options)
+
+
+def conclude(monitor: Monitor, solver: str) -> Solution:
+    """The best solution so far, verified."""
     solution = monitor.solution(solver)
-    verify(problem, solution)
+    verify(monitor.problem, solution)
     return solution
 
 
