@@ -1,0 +1,261 @@
+"""An upper bound on what any selection can reach: the linear relaxation, then branch and bound.
+
+At the root the relaxation of :mod:`methods.qpm.assignment.relaxation` is tightened by its cuts.
+Then the case with the highest bound is split in two, a feature selected or excluded, and so on,
+best first (Land and Doig 1960). The feature is the one whose two cases promise to lower the bound
+most, judged by what such steps brought before (pseudo-costs: Benichou et al. 1971, Mathematical
+Programming 1). In each case features that can't be in (or out of) a better selection are fixed by
+their reduced costs.
+
+Equation 4 is left aside, so that the bound is on all assignments, alike or not. The cases are
+spread over a number of linear programs, the lanes, that run side by side, each with the cuts that
+matter in its part of the tree: the result does not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmark.contracts import Progress
+from methods.qpm.assignment.cuts import Seen
+from methods.qpm.assignment.distinct import assign, relaxed
+from methods.qpm.assignment.monitor import Monitor
+from methods.qpm.assignment.problem import AssignmentProblem, evaluate
+from methods.qpm.assignment.relaxation import Point, Relaxation
+
+ROOT_ROUNDS = 100  # cutting rounds at the root, at most
+ROOT_STALLED = 3  # of them that may bring next to nothing,
+ROOT_LITTLE = 3e-5  # relative
+CASE_ROUNDS = 4  # cutting rounds in each case
+IDLE = 2  # a cut that did not matter in so many solves is dropped
+KEPT = 12  # features per selected one that have a column below the root
+LANES = 64
+FULL = 4  # open cases at which a lane is divided, while there are fewer lanes
+CLOSE = 1e-9  # relative: no better selection is looked for beyond this
+
+Path = tuple[tuple[int, int], ...]  # (feature, 1 selected or 0 excluded), from the root on
+
+
+@dataclass(order=True)
+class Case:
+    """Selections with the features ``ones`` and without ``zeros``; the highest bound first.
+
+    ``path`` holds the splits that led here; ``ones`` and ``zeros`` also what follows from reduced
+    costs. ``support`` and ``s`` are the fractional selection at the bound.
+    """
+
+    minus_bound: float
+    number: int
+    path: Path = field(compare=False)
+    ones: np.ndarray = field(compare=False)
+    zeros: np.ndarray = field(compare=False)
+    support: np.ndarray = field(compare=False)
+    s: np.ndarray = field(compare=False)
+
+    @property
+    def bound(self) -> float:
+        return -self.minus_bound
+
+
+def certify(
+    problem: AssignmentProblem,
+    monitor: Monitor,
+    progress: Progress,
+    cases: int,
+    workers: int | None = None,
+) -> None:
+    """Lower ``monitor.bound`` until it proves the wanted gap, or ``cases`` have been split.
+
+    The better the incumbent that ``monitor`` holds, the more can be left out. Selections that the
+    relaxation finds are offered to it. ``workers`` threads (all cores by default).
+    """
+    root = Lane(problem, monitor, Relaxation(problem))
+    root.start(progress)
+    lanes = [root]
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        progress.bar("splitting cases", total=cases) as advance,
+    ):
+        done = 0
+        while done < cases and not monitor.good_enough() and not monitor.out_of_time():
+            for lane in list(lanes):
+                if len(lanes) < LANES and len(lane.open) >= FULL:
+                    lanes.append(lane.divide())
+            bounds = sorted(-case.bound for lane in lanes for case in lane.open)
+            if not bounds:
+                monitor.tighten(max(lane.floor for lane in lanes))
+                break
+            # all lanes work down to one level, so that none is left behind when the time is over
+            target = -bounds[min(2 * len(lanes), len(bounds)) - 1]
+            quota = min(FULL, cases - done)
+            steps = sum(pool.map(lambda lane: lane.work(target, quota), lanes))  # noqa: B023
+            done += steps
+            monitor.tighten(max(lane.bound for lane in lanes))
+            advance(steps, note=f"Z <= {monitor.bound:.6g}")
+
+
+class Lane:
+    """Some of the cases, one linear program with its cuts, and what splitting brought so far."""
+
+    def __init__(
+        self, problem: AssignmentProblem, monitor: Monitor, relaxation: Relaxation
+    ) -> None:
+        self.problem = problem
+        self.monitor = monitor
+        self.relaxation = relaxation
+        self.open: list[Case] = []
+        self.floor = -np.inf  # the worth of the selections that were seen
+        self.count = 0
+        self.depth = 0  # how many splits all cases have in common
+        n_f = problem.similarity.shape[1]
+        # (2, n_f): sum and number of bound decreases, per unit of s, when excluded / selected
+        self.decrease = np.zeros((2, n_f))
+        self.observed = np.zeros((2, n_f))
+
+    @property
+    def bound(self) -> float:
+        """No selection of this lane's cases exceeds it."""
+        return max(self.floor, self.open[0].bound if self.open else -np.inf)
+
+    def start(self, progress: Progress) -> None:
+        """The root: cut until it hardly helps, then keep the features that are worth most."""
+        monitor = self.monitor
+        generator: np.random.Generator | None = None
+        stalled = 0
+        point: Point | None = None
+        with progress.bar("bounding what is possible", total=ROOT_ROUNDS) as advance:
+            for _ in range(ROOT_ROUNDS):
+                before = monitor.bound
+                point = self.relaxation.solve(rounds=1, generator=generator)
+                assert point is not None
+                self.relaxation.trim(IDLE + 1)
+                monitor.tighten(point.bound)
+                advance(note=f"Z <= {monitor.bound:.6g}")
+                small = before - monitor.bound < ROOT_LITTLE * abs(monitor.bound)
+                stalled = stalled + 1 if small else 0
+                if monitor.good_enough() or monitor.out_of_time():
+                    break
+                if stalled == ROOT_STALLED and generator is not None:
+                    break
+                if stalled == ROOT_STALLED:
+                    generator, stalled = np.random.default_rng(0), 0  # from now on thorough
+        assert point is not None
+        most = np.argsort(-point.profit, kind="stable")[: KEPT * self.problem.n_features]
+        self.relaxation = self.relaxation.copy(np.union1d(most, np.flatnonzero(point.s)))
+        nothing = np.array([], dtype=np.int64)
+        if not monitor.good_enough() and not monitor.out_of_time():
+            self._solve((), nothing, nothing, monitor.bound)
+
+    def work(self, target: float, quota: int) -> int:
+        """Split cases down to ``target``, ``quota`` at most; how many it were."""
+        steps = 0
+        while self.open and steps < quota and not self.monitor.out_of_time():
+            if self.open[0].bound < target:
+                break
+            case = heapq.heappop(self.open)
+            if case.bound > self._cutoff():
+                self._split(case)
+                steps += 1
+        return steps
+
+    def divide(self) -> Lane:
+        """Give the cases on one side of the first split that sets them apart to a new lane."""
+        while len({case.path[: self.depth + 1] for case in self.open}) == 1:
+            self.depth += 1
+        self.depth += 1
+        first = self.open[0].path[: self.depth]
+        other = Lane(self.problem, self.monitor, self.relaxation.copy())
+        other.depth, other.count = self.depth, self.count
+        other.decrease, other.observed = self.decrease.copy(), self.observed.copy()
+        other.open = [case for case in self.open if case.path[: self.depth] != first]
+        self.open = [case for case in self.open if case.path[: self.depth] == first]
+        heapq.heapify(other.open)
+        heapq.heapify(self.open)
+        return other
+
+    # ------------------------------------------------------------------------------- internals
+
+    def _cutoff(self) -> float:
+        return self.monitor.objective + CLOSE * abs(self.monitor.objective)
+
+    def _split(self, case: Case) -> None:
+        fractional = (case.s > 1e-6) & (case.s < 1 - 1e-6) & ~np.isin(case.support, case.ones)
+        if not fractional.any():
+            # a selection: it is valued, and what remains is solved without it
+            selected = np.sort(case.support[case.s > 0.5])
+            self._value(selected)
+            self.relaxation.add([Seen(tuple(selected.tolist()))])
+            self._solve(case.path, case.ones, case.zeros, case.bound)
+            return
+        features, s = case.support[fractional], case.s[fractional]
+        best = int(self._promise(features, s).argmax())
+        d = int(features[best])
+        for value, distance in ((1, 1 - s[best]), (0, s[best])):
+            ones = np.append(case.ones, d) if value else case.ones
+            zeros = case.zeros if value else np.append(case.zeros, d)
+            bound = self._solve((*case.path, (d, value)), ones, zeros, case.bound)
+            if np.isfinite(bound):
+                self.decrease[value, d] += (case.bound - bound) / distance
+                self.observed[value, d] += 1
+
+    def _promise(self, features: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """The product of the two decreases expected; the mean of all where nothing is known."""
+        product = np.ones(len(features))
+        for value, distance in ((1, 1 - s), (0, s)):
+            decrease, observed = self.decrease[value], self.observed[value]
+            mean = decrease.sum() / observed.sum() if decrease.any() else 1.0
+            known = observed[features] > 0
+            rate = decrease[features] / np.maximum(observed[features], 1)
+            product *= np.maximum(np.where(known, rate, mean) * distance, 1e-9)
+        return product
+
+    def _solve(self, path: Path, ones: np.ndarray, zeros: np.ndarray, above: float) -> float:
+        """Bound a case, ``above`` its parent's, and keep it where it may hold something better."""
+        self.count += 1
+        n, n_f = self.problem.n_features, self.problem.similarity.shape[1]
+        if len(ones) > n or n_f - len(zeros) < n:
+            return -np.inf
+        if len(ones) == n or n_f - len(zeros) == n:
+            everything = np.setdiff1d(np.arange(n_f), zeros)
+            self._value(np.sort(ones) if len(ones) == n else everything)
+            return -np.inf
+        self.relaxation.fix(ones, zeros)
+        point = self.relaxation.solve(CASE_ROUNDS, enough=self._cutoff())
+        self.relaxation.trim(IDLE)
+        if point is None:
+            return -np.inf
+        bound = min(point.bound, above)
+        if bound > self._cutoff():
+            ones, zeros = self._reduce(point, ones, zeros)
+            support = np.flatnonzero(point.s)
+            case = Case(-bound, self.count, path, ones, zeros, support, point.s[support])
+            heapq.heappush(self.open, case)
+        return bound
+
+    def _reduce(
+        self, point: Point, ones: np.ndarray, zeros: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fix features whose other value would push the bound below the incumbent."""
+        free = np.ones(len(point.profit), dtype=bool)
+        free[ones] = free[zeros] = False
+        index = np.flatnonzero(free)
+        wanted = self.problem.n_features - len(ones)
+        ranked = np.sort(point.profit[index])[::-1]
+        spare = point.bound - self._cutoff()
+        out = index[ranked[wanted - 1] - point.profit[index] > spare]
+        into = index[point.profit[index] - ranked[wanted] > spare]
+        return np.concatenate([ones, into]), np.concatenate([zeros, out])
+
+    def _value(self, selected: np.ndarray) -> None:
+        """A selection that needs no bound: offer it, remember its worth."""
+        assignment = assign(self.problem, selected)
+        self.monitor.offer(selected, assignment)
+        worth = evaluate(self.problem, selected, assignment)
+        if not self.problem.exact_per_class:  # where separating classes is not exact
+            worth = max(worth, relaxed(self.problem, selected))
+        self.floor = max(self.floor, worth)
