@@ -18,6 +18,7 @@ import heapq
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -91,9 +92,11 @@ def certify(
                 monitor.tighten(max(lane.floor for lane in lanes))
                 break
             # all lanes work down to one level, so that none is left behind when the time is over
+            for lane in lanes:
+                lane.look()
             target = -bounds[min(2 * len(lanes), len(bounds)) - 1]
-            quota = min(FULL, cases - done)
-            steps = sum(pool.map(lambda lane: lane.work(target, quota), lanes))  # noqa: B023
+            work = partial(Lane.work, target=target, quota=min(FULL, cases - done))
+            steps = sum(pool.map(work, lanes))
             done += steps
             monitor.tighten(max(lane.bound for lane in lanes))
             advance(steps, note=f"Z <= {monitor.bound:.6g}")
@@ -110,6 +113,7 @@ class Lane:
         self.relaxation = relaxation
         self.open: list[Case] = []
         self.floor = -np.inf  # the worth of the selections that were seen
+        self.cutoff = -np.inf  # cases below it hold nothing better than the incumbent
         self.count = 0
         self.depth = 0  # how many splits all cases have in common
         n_f = problem.similarity.shape[1]
@@ -121,6 +125,10 @@ class Lane:
     def bound(self) -> float:
         """No selection of this lane's cases exceeds it."""
         return max(self.floor, self.open[0].bound if self.open else -np.inf)
+
+    def look(self) -> None:
+        """Take note of the incumbent; between rounds only, so that lanes don't race."""
+        self.cutoff = self.monitor.objective + CLOSE * abs(self.monitor.objective)
 
     def start(self, progress: Progress) -> None:
         """The root: cut until it hardly helps, then keep the features that are worth most."""
@@ -149,6 +157,7 @@ class Lane:
         self.relaxation = self.relaxation.copy(np.union1d(most, np.flatnonzero(point.s)))
         nothing = np.array([], dtype=np.int64)
         if not monitor.good_enough() and not monitor.out_of_time():
+            self.look()
             self._solve((), nothing, nothing, monitor.bound)
 
     def work(self, target: float, quota: int) -> int:
@@ -158,7 +167,7 @@ class Lane:
             if self.open[0].bound < target:
                 break
             case = heapq.heappop(self.open)
-            if case.bound > self._cutoff():
+            if case.bound > self.cutoff:
                 self._split(case)
                 steps += 1
         return steps
@@ -179,9 +188,6 @@ class Lane:
         return other
 
     # ------------------------------------------------------------------------------- internals
-
-    def _cutoff(self) -> float:
-        return self.monitor.objective + CLOSE * abs(self.monitor.objective)
 
     def _split(self, case: Case) -> None:
         fractional = (case.s > 1e-6) & (case.s < 1 - 1e-6) & ~np.isin(case.support, case.ones)
@@ -225,12 +231,12 @@ class Lane:
             self._value(np.sort(ones) if len(ones) == n else everything)
             return -np.inf
         self.relaxation.fix(ones, zeros)
-        point = self.relaxation.solve(CASE_ROUNDS, enough=self._cutoff())
+        point = self.relaxation.solve(CASE_ROUNDS, enough=self.cutoff)
         self.relaxation.trim(IDLE)
         if point is None:
             return -np.inf
         bound = min(point.bound, above)
-        if bound > self._cutoff():
+        if bound > self.cutoff:
             ones, zeros = self._reduce(point, ones, zeros)
             support = np.flatnonzero(point.s)
             case = Case(-bound, self.count, path, ones, zeros, support, point.s[support])
@@ -246,7 +252,7 @@ class Lane:
         index = np.flatnonzero(free)
         wanted = self.problem.n_features - len(ones)
         ranked = np.sort(point.profit[index])[::-1]
-        spare = point.bound - self._cutoff()
+        spare = point.bound - self.cutoff
         out = index[ranked[wanted - 1] - point.profit[index] > spare]
         into = index[point.profit[index] - ranked[wanted] > spare]
         return np.concatenate([ones, into]), np.concatenate([zeros, out])
