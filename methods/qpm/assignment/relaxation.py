@@ -198,12 +198,14 @@ class Relaxation:
         rows = np.array([i + self.first_cut for i, _ in shares], dtype=np.int32)
         classes = np.array([cut.c for _, cut in shares], dtype=np.int64)
         price = np.array([cut.price for _, cut in shares])
-        starts, index, value = [0], [], []
+        starts = [0]
+        index: list[np.ndarray] = []
+        value: list[np.ndarray] = []
         for d in features:
-            profit = np.maximum(self.gain[classes, d] - price, 0) if shares else price
+            profit = np.maximum(self.gain[classes, d] - price, 0)
             at = np.flatnonzero(profit)
-            index += [[self.first_cut - 1], rows[at]]
-            value += [[1.0], -profit[at]]
+            index += [np.array([self.first_cut - 1]), rows[at]]
+            value += [np.ones(1), -profit[at]]
             starts.append(starts[-1] + 1 + len(at))
         self.model.addCols(
             len(features),
@@ -221,18 +223,21 @@ class Relaxation:
         if isinstance(cut, Share):
             profit = np.maximum(self.gain[cut.c] - cut.price, 0)
             at = np.flatnonzero((profit > 0) & (self.s >= 0))
-            columns, values = [self.s[at], [self.theta[cut.c]]], [-profit[at], [1.0]]
-            if self.varies:
-                columns.append([self.size[cut.c]])
-                values.append([-cut.price])
-            upper = 0.0 if self.varies else self.largest * cut.price
-            return -np.inf, upper, np.concatenate(columns), np.concatenate(values)
+            columns, values = np.append(self.s[at], self.theta[cut.c]), np.append(-profit[at], 1.0)
+            if not self.varies:
+                return -np.inf, self.largest * cut.price, columns, values
+            return -np.inf, 0.0, np.append(columns, self.size[cut.c]), np.append(values, -cut.price)
         columns = self.s[list(cut.features)]
         if isinstance(cut, Seen):
             return -np.inf, len(columns) - 1.0, columns, np.ones(len(columns))
         ys = [self.y[pair] for pair in cut.pairs]
         values = np.repeat([float(cut.h), -1.0], [len(columns), len(ys)])
-        return -np.inf, cut.constant, np.append(columns, ys), values
+        return (
+            -np.inf,
+            cut.constant,
+            np.concatenate([columns, np.array(ys, dtype=np.int64)]),
+            values,
+        )
 
     def _selection(self, values: np.ndarray) -> np.ndarray:
         """s (n_f,) of a point of the program."""
