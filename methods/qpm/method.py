@@ -42,6 +42,7 @@ def _solve(problem: AssignmentProblem, context: Context) -> Solution:
             problem,
             solver=parameters.solver,
             time_limit=parameters.time_limit,
+            gap=parameters.gap,
             seed=context.seed % 2**32,
             progress=context.progress,
         )

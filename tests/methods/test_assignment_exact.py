@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmark.contracts import Silent, UserError
 from methods.qpm.assignment import AssignmentProblem, Solution, solve, verify
+from methods.qpm.assignment.average import on_average
 from methods.qpm.assignment.local import Budget
 
 CARELESS = Budget(walkers=1, rounds=1, patience=1, moves=1, elite=1, polished=1, assignments=1)
@@ -85,6 +88,43 @@ def check(problem: AssignmentProblem, solution: Solution, optimum: float, tolera
     verify(problem, solution)
     assert solution.objective == pytest.approx(optimum, rel=1e-9, abs=1e-9)
     assert solution.upper_bound >= optimum - tolerance * max(1, abs(optimum))
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_local_finds_the_optimum_of_small_problems(seed: int) -> None:
+    problem = random_problem(seed)
+    check(problem, solve(problem, seed=seed), brute_force(problem), tolerance=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_local_finds_what_highs_proves_of_larger_problems(seed: int) -> None:
+    problem = larger_problem(seed, n_f=40, n=10)
+    proof = solve(problem, "highs", seed=seed, budget=CARELESS)
+    assert proof.gap < 1e-7
+    check(problem, solve(problem, seed=seed), proof.objective, tolerance=1e-9)
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(
+    shape=st.sampled_from([(1, 3), (2, 2), (3, 2), (3, 3), (4, 3), (5, 3), (7, 3), (3, 4)]),
+    seed=st.integers(0, 10**6),
+    rounded=st.booleans(),
+    profile=st.sampled_from([0.0, 1.0, 10.0]),
+)
+def test_on_average_there_is_a_solution_for_every_total_that_has_one(
+    shape: tuple[int, int], seed: int, rounded: bool, profile: float
+) -> None:
+    n_c, n = shape
+    rng = np.random.default_rng(seed)
+    gain = rng.normal(size=shape) + profile * rng.normal(size=(1, n))
+    gain = np.round(gain) if rounded else gain
+    sizes = patterns(n, None).sum(1)
+    totals = {sum(chosen) for chosen in itertools.combinations(sizes.tolist(), n_c)}
+    for total in totals:
+        assignment = on_average(gain, total)
+        assert assignment.sum() == total
+        assert assignment.any(1).all()
+        assert len(np.unique(assignment, axis=0)) == n_c
 
 
 @pytest.mark.parametrize("seed", range(60))

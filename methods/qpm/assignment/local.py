@@ -29,6 +29,7 @@ class Budget:
     elite: int = 16  # selections kept to breed from
     polished: int = 6  # of these, improved with equation 4 in force
     assignments: int = 300  # assigned in a row without a better one, per polished selection
+    exchanges: int = 40  # from which a second one is tried
 
 
 def search(
@@ -84,7 +85,8 @@ def search(
     for selection in list(elite)[: budget.polished]:
         polish(problem, np.array(selection), monitor, budget.assignments)
         if monitor.out_of_time():
-            break
+            return
+    polish_twice(problem, monitor, budget.exchanges, budget.assignments)
 
 
 def terms_of(problem: AssignmentProblem, device: str) -> Terms:
@@ -106,33 +108,80 @@ def polish(
     Without that equation an exchange is worth at least as much, so one that would not pay even
     then is never assigned. At most ``assignments`` in a row are tried in vain.
     """
-    terms = terms_of(problem, "cpu")
-    assignment = assign(problem, selected)
-    value = evaluate(problem, selected, assignment)
-    monitor.offer(selected, assignment)
+    value = _offer(problem, selected, monitor)
     improved = True
     while improved:
         improved = False
-        gains = swap_gains(terms, torch.as_tensor(selected)[None])[0].numpy().astype(np.float64)
-        # single precision may undervalue an exchange a little
-        slack = 1e-5 * (np.abs(problem.gain).max() * problem.n_assignments + abs(value))
-        needed = value - relaxed(problem, selected) - slack
-        promising = np.flatnonzero(gains.ravel() > needed)
-        order = np.argsort(-gains.ravel()[promising], kind="stable")[:assignments]
-        for flat in promising[order].tolist():
+        for candidate in _promising(problem, selected, value)[:assignments]:
             if monitor.out_of_time():
                 return
-            candidate = selected.copy()
-            place, candidate_feature = divmod(flat, gains.shape[1])
-            candidate[place] = candidate_feature
             if relaxed(problem, candidate) <= value:
                 continue
-            assignment = assign(problem, candidate)
-            worth = evaluate(problem, candidate, assignment)
+            worth = _offer(problem, candidate, monitor)
             if worth > value + 1e-9 * abs(value):
                 selected, value, improved = candidate, worth, True
-                monitor.offer(selected, assignment)
                 break
+
+
+def polish_twice(
+    problem: AssignmentProblem, monitor: Monitor, exchanges: int, assignments: int
+) -> None:
+    """Two exchanges at once from the incumbent, as long as that pays.
+
+    For where equation 4 costs much: the best selection may then lie behind worse ones. The first
+    exchange is one of the ``exchanges`` best; ``assignments`` pairs are tried in vain.
+    """
+    improved = True
+    while improved:
+        improved = False
+        assert monitor.selected is not None
+        selected, value = monitor.selected, monitor.objective
+        if relaxed(problem, selected) <= value + 1e-9 * abs(value):
+            return  # equation 4 costs nothing here: the search has been as thorough
+        found: dict[Selection, float] = {}
+        for between in _promising(problem, selected, -np.inf)[:exchanges]:
+            if monitor.out_of_time():
+                return
+            for candidate in _promising(problem, between, value)[:assignments]:
+                key = tuple(np.sort(candidate).tolist())
+                if key not in found:
+                    found[key] = relaxed(problem, candidate)
+        ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        for selection, bound in ranked[:assignments]:
+            if monitor.out_of_time() or bound <= value:
+                break
+            candidate = np.array(selection)
+            if _offer(problem, candidate, monitor) > value + 1e-9 * abs(value):
+                polish(problem, candidate, monitor, assignments)
+                improved = True
+                break
+
+
+def _offer(problem: AssignmentProblem, selected: np.ndarray, monitor: Monitor) -> float:
+    """Z of a selection with its best assignment, which is offered."""
+    assignment = assign(problem, selected)
+    monitor.offer(selected, assignment)
+    return evaluate(problem, selected, assignment)
+
+
+def _promising(problem: AssignmentProblem, selected: np.ndarray, value: float) -> np.ndarray:
+    """(m, n): the selections one exchange away that may exceed ``value``, best first.
+
+    They are valued without equation 4 (and with empty classes, where that is possible), so no
+    other one does.
+    """
+    terms = terms_of(problem, "cpu")
+    gains = swap_gains(terms, torch.as_tensor(selected)[None])[0].numpy().astype(np.float64)
+    before = relaxed(problem, selected, empty=True)
+    # single precision may undervalue an exchange a little
+    slack = 1e-5 * (np.abs(problem.gain).max() * problem.n_assignments + abs(before))
+    able = np.flatnonzero((gains > value - before - slack) & np.isfinite(gains))
+    places, features = np.divmod(
+        able[np.argsort(-gains.ravel()[able], kind="stable")], gains.shape[1]
+    )
+    candidates = np.tile(selected, (len(places), 1))
+    candidates[np.arange(len(places)), places] = features
+    return candidates
 
 
 def _breed(
