@@ -33,8 +33,9 @@ class QPMParameters(FineTuning):
     )
     solver: Literal["local", "highs", "gurobi"] = Field(
         "local",
-        description="local: our search; highs: then proof by HiGHS, for small problems or with a "
-        "time limit; gurobi: then the paper's scheme, with its package and a licence",
+        description="local: our search and bound; highs: search, then proof by HiGHS, for small "
+        "problems or with a time limit; gurobi: search, then the paper's scheme, with its package "
+        "and a licence",
     )
     time_limit: float | None = Field(
         None, gt=0, description="seconds that the solver may take; a cap, reported when hit"
@@ -42,8 +43,8 @@ class QPMParameters(FineTuning):
     gap: float | None = Field(
         None,
         ge=0,
-        description="relative gap that ends highs and gurobi (by default: 0, the optimum; 1e-4 in "
-        "each iteration, section 4.1.1); local ends by its budget",
+        description="relative gap at which the solver stops (by default local ends by its budget, "
+        "highs at the optimum, gurobi at 1e-4 in each iteration, section 4.1.1)",
     )
 
     @field_validator("solver")
@@ -83,8 +84,8 @@ CARD = MethodCard(
         ),
     ),
     deviations=(
-        "the assignment is solved by local search, its upper bound valid but loose; the paper's "
-        "own scheme is solver=gurobi, which starts from the local search and not from a clique",
+        "the assignment is solved by local search and bounded by a relaxation without equation 4; "
+        "the paper's own scheme is solver=gurobi, which starts from the local search, not a clique",
         "epsilon of section 4.1.1 is found by a min-degree greedy independent set, not exactly",
     ),
 )

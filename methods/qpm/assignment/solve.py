@@ -29,9 +29,12 @@ def solve(
 
     ``solver`` is ``"local"``: local search, then branch and bound on a linear relaxation for the
     ``upper_bound``, until ``cases`` cases have been split (by default 64, or however many the
-    wanted ``gap`` takes); or ``"highs"``, which starts from what local finds and goes
-    on until ``gap`` (relative; by default the optimum) is proved or ``time_limit`` seconds are
-    over. Raises ValueError for a solver that is not there.
+    wanted ``gap`` takes); ``"highs"``, which starts from what that search finds and goes on until
+    ``gap`` (relative; by default the optimum) is proved; or ``"gurobi"``, the paper's scheme from
+    there, which may end below the optimum. ``time_limit`` seconds end all of them.
+
+    Raises ValueError for a solver that is not there, and
+    :class:`benchmark.contracts.UserError` where Gurobi's package or licence is missing.
 
     >>> problem = AssignmentProblem([[1.0, 0.9, 0.0], [1.0, 0.2, 0.5]], None, None, 2, 1)
     >>> solution = solve(problem)
