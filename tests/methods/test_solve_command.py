@@ -140,6 +140,8 @@ def test_a_real_ctrl_c_ends_highs_with_a_solution(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a background job of a shell ignores the signal, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     while "objective" not in (line := process.stderr.readline()):
