@@ -185,4 +185,4 @@ def _optimise(
 
 def _tighten(monitor: Monitor, bound: float) -> None:
     if math.isfinite(bound) and abs(bound) < 1e99:  # Gurobi's infinity is 1e100
-        monitor.tighten(max(bound, monitor.objective))
+        monitor.tighten(bound)

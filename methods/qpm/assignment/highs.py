@@ -206,4 +206,4 @@ def _offer(
 
 def _tighten(monitor: Monitor, bound: float) -> None:
     if math.isfinite(bound):
-        monitor.tighten(max(bound, monitor.objective))
+        monitor.tighten(bound)

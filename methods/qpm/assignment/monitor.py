@@ -65,7 +65,11 @@ class Monitor:
         return True
 
     def tighten(self, bound: float) -> bool:
-        """A valid upper bound; True where it is below the best one so far."""
+        """A valid upper bound; True where it is below the best one so far.
+
+        A bound on what is left below the incumbent proves no more than the incumbent itself.
+        """
+        bound = max(bound, self.objective)
         if bound >= self.bound:
             return False
         self.bound = bound
