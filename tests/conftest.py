@@ -10,6 +10,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The same examples on every run, so that a failure is the change's own; look for others with
+# `pytest --hypothesis-profile=random`.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("random", derandomize=False, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,7 @@ def scip(problem: AssignmentProblem, seconds: float, say: Callable[[float, float
         model.hideOutput()
         model.readProblem(str(file))
     model.setParam("limits/time", seconds)
+    model.setParam("misc/usesymmetry", 0)  # there is none, and looking takes gigabytes
     model.optimize()
     found = model.getNSols() > 0
     say(model.getObjVal() if found else -np.inf, model.getDualbound())

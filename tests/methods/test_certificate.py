@@ -48,15 +48,18 @@ def test_every_selection_satisfies_the_crowds(seed, density, thorough):
     rng = np.random.default_rng(seed)
     m = 10
     upper = np.triu(rng.random((m, m)) < density, 1)
+    upper[0, 1] = True
     redundancy = (upper | upper.T).astype(float)
+    s = rng.random(m)
+    s[:2] = 0.9  # with y = 0 these two alone violate a crowd, so that there is one to be found
     generator = np.random.default_rng(0) if thorough else None
-    crowds = find_crowds(redundancy, rng.random(m), np.zeros((m, m)), 1e-6, 50, generator)
+    crowds = find_crowds(redundancy, s, np.zeros((m, m)), 1e-6, 50, generator)
     assert crowds
     for selection in itertools.product([0, 1], repeat=m):
-        s = np.array(selection)
+        chosen = np.array(selection)
         for places, h, alpha in crowds:
-            pairs = s[places] @ redundancy[np.ix_(places, places)] @ s[places] / 2
-            assert pairs >= h * s[places].sum() - alpha * h * (h + 1) / 2
+            pairs = chosen[places] @ redundancy[np.ix_(places, places)] @ chosen[places] / 2
+            assert pairs >= h * chosen[places].sum() - alpha * h * (h + 1) / 2
 
 
 def test_the_pentagon_needs_alpha_2():
