@@ -1,8 +1,9 @@
 """An upper bound on what any selection can reach: the linear relaxation, then branch and bound.
 
 At the root the relaxation of :mod:`methods.qpm.assignment.relaxation` is tightened by its cuts.
-Then the case with the highest bound is split in two, a feature selected or excluded, and so on,
-best first (Land and Doig 1960). The feature is the one whose two cases promise to lower the bound
+Then the cases with the highest bounds are cut further and, where that does not lower their bound
+enough, split in two, a feature selected or excluded, and so on (Land and Doig 1960). The feature
+is the one whose two cases promise to lower the bound
 most, judged by what such steps brought before (pseudo-costs: Benichou et al. 1971, Mathematical
 Programming 1). In each case features that can't be in (or out of) a better selection are fixed by
 their reduced costs.
@@ -15,7 +16,9 @@ matter in its part of the tree: the result does not depend on the number of core
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,10 +35,11 @@ from methods.qpm.assignment.relaxation import Point, Relaxation
 ROOT_ROUNDS = 100  # cutting rounds at the root, at most
 ROOT_STALLED = 3  # of them that may bring next to nothing,
 ROOT_LITTLE = 3e-5  # relative
-CASE_ROUNDS = 4  # cutting rounds in each case
-IDLE = 2  # a cut that did not matter in so many solves is dropped
+CASE_ROUNDS = 2  # cutting rounds in a case before it is split
+IDLE = 4  # a cut that did not matter in so many solves is dropped
 KEPT = 12  # features per selected one that have a column below the root
 LANES = 64
+ROUND = 32  # cases that the lanes work on before they look at each other
 FULL = 4  # open cases at which a lane is divided, while there are fewer lanes
 CLOSE = 1e-9  # relative: no better selection is looked for beyond this
 
@@ -47,7 +51,7 @@ class Case:
     """Selections with the features ``ones`` and without ``zeros``; the highest bound first.
 
     ``path`` holds the splits that led here; ``ones`` and ``zeros`` also what follows from reduced
-    costs. ``support`` and ``s`` are the fractional selection at the bound.
+    costs.
     """
 
     minus_bound: float
@@ -55,8 +59,6 @@ class Case:
     path: Path = field(compare=False)
     ones: np.ndarray = field(compare=False)
     zeros: np.ndarray = field(compare=False)
-    support: np.ndarray = field(compare=False)
-    s: np.ndarray = field(compare=False)
 
     @property
     def bound(self) -> float:
@@ -94,12 +96,40 @@ def certify(
             # all lanes work down to one level, so that none is left behind when the time is over
             for lane in lanes:
                 lane.look()
-            target = -bounds[min(2 * len(lanes), len(bounds)) - 1]
+            target = -bounds[min(ROUND, len(bounds)) - 1]
             work = partial(Lane.work, target=target, quota=min(FULL, cases - done))
-            steps = sum(pool.map(work, lanes))
+            steps = sum(pool.map(work, [lane for lane in lanes if lane.bound >= target]))
             done += steps
+            for lane in lanes:
+                lane.report()
             monitor.tighten(max(lane.bound for lane in lanes))
             advance(steps, note=f"Z <= {monitor.bound:.6g}")
+
+
+class Experience:
+    """What splitting on each feature brought so far, in all lanes (pseudo-costs)."""
+
+    def __init__(self, n_f: int) -> None:
+        # (2, n_f): sum and number of bound decreases, per unit of s, when excluded / selected
+        self.decrease = np.zeros((2, n_f))
+        self.observed = np.zeros((2, n_f))
+
+    def learn(self, news: Iterable[tuple[int, int, float]]) -> None:
+        """``news``: (1 selected or 0 excluded, feature, decrease of the bound per unit of s)."""
+        for value, d, decrease in news:
+            self.decrease[value, d] += decrease
+            self.observed[value, d] += 1
+
+    def promise(self, features: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """The product of the two decreases expected; the mean of all where nothing is known."""
+        product = np.ones(len(features))
+        for value, distance in ((1, 1 - s), (0, s)):
+            decrease, observed = self.decrease[value], self.observed[value]
+            mean = decrease.sum() / observed.sum() if decrease.any() else 1.0
+            known = observed[features] > 0
+            rate = decrease[features] / np.maximum(observed[features], 1)
+            product *= np.maximum(np.where(known, rate, mean) * distance, 1e-9)
+        return product
 
 
 class Lane:
@@ -116,10 +146,8 @@ class Lane:
         self.cutoff = -np.inf  # cases below it hold nothing better than the incumbent
         self.count = 0
         self.depth = 0  # how many splits all cases have in common
-        n_f = problem.similarity.shape[1]
-        # (2, n_f): sum and number of bound decreases, per unit of s, when excluded / selected
-        self.decrease = np.zeros((2, n_f))
-        self.observed = np.zeros((2, n_f))
+        self.experience = Experience(problem.similarity.shape[1])
+        self.news: list[tuple[int, int, float]] = []  # what the experience does not hold yet
 
     @property
     def bound(self) -> float:
@@ -130,6 +158,11 @@ class Lane:
         """Take note of the incumbent; between rounds only, so that lanes don't race."""
         self.cutoff = self.monitor.objective + CLOSE * abs(self.monitor.objective)
 
+    def report(self) -> None:
+        """Share what was learned; between rounds only."""
+        self.experience.learn(self.news)
+        self.news = []
+
     def start(self, progress: Progress) -> None:
         """The root: cut until it hardly helps, then keep the features that are worth most."""
         monitor = self.monitor
@@ -139,8 +172,9 @@ class Lane:
         with progress.bar("bounding what is possible", total=ROOT_ROUNDS) as advance:
             for _ in range(ROOT_ROUNDS):
                 before = monitor.bound
-                point = self.relaxation.solve(rounds=1, generator=generator)
+                point = self.relaxation.solve()
                 assert point is not None
+                self.relaxation.cut(generator)
                 self.relaxation.trim(IDLE + 1)
                 monitor.tighten(point.bound)
                 advance(note=f"Z <= {monitor.bound:.6g}")
@@ -156,20 +190,24 @@ class Lane:
         most = np.argsort(-point.profit, kind="stable")[: KEPT * self.problem.n_features]
         self.relaxation = self.relaxation.copy(np.union1d(most, np.flatnonzero(point.s)))
         nothing = np.array([], dtype=np.int64)
-        if not monitor.good_enough() and not monitor.out_of_time():
-            self.look()
-            self._solve((), nothing, nothing, monitor.bound)
+        self.look()
+        self._bound((), nothing, nothing, monitor.bound)
 
     def work(self, target: float, quota: int) -> int:
-        """Split cases down to ``target``, ``quota`` at most; how many it were."""
+        """Cut or split cases down to ``target``; ``quota`` splits at most; how many it were.
+
+        Newest first, since the linear program is nearest to that one; all of them have their turn.
+        """
         steps = 0
-        while self.open and steps < quota and not self.monitor.out_of_time():
-            if self.open[0].bound < target:
+        while steps < quota and not self.monitor.out_of_time():
+            ready = [case for case in self.open if case.bound >= target]
+            if not ready:
                 break
-            case = heapq.heappop(self.open)
+            case = max(ready, key=lambda case: case.number)
+            self.open.remove(case)
+            heapq.heapify(self.open)
             if case.bound > self.cutoff:
-                self._split(case)
-                steps += 1
+                steps += self._look_closer(case, target)
         return steps
 
     def divide(self) -> Lane:
@@ -180,7 +218,7 @@ class Lane:
         first = self.open[0].path[: self.depth]
         other = Lane(self.problem, self.monitor, self.relaxation.copy())
         other.depth, other.count = self.depth, self.count
-        other.decrease, other.observed = self.decrease.copy(), self.observed.copy()
+        other.experience = self.experience
         other.open = [case for case in self.open if case.path[: self.depth] != first]
         self.open = [case for case in self.open if case.path[: self.depth] == first]
         heapq.heapify(other.open)
@@ -189,59 +227,87 @@ class Lane:
 
     # ------------------------------------------------------------------------------- internals
 
-    def _split(self, case: Case) -> None:
-        fractional = (case.s > 1e-6) & (case.s < 1 - 1e-6) & ~np.isin(case.support, case.ones)
-        if not fractional.any():
-            # a selection: it is valued, and what remains is solved without it
-            selected = np.sort(case.support[case.s > 0.5])
-            self._value(selected)
-            self.relaxation.add([Seen(tuple(selected.tolist()))])
-            self._solve(case.path, case.ones, case.zeros, case.bound)
-            return
-        features, s = case.support[fractional], case.s[fractional]
-        best = int(self._promise(features, s).argmax())
+    def _look_closer(self, case: Case, target: float) -> bool:
+        """Cut further; split the case, and return True, if that leaves it at ``target``."""
+        if self._settled(case.ones, case.zeros):
+            return False
+        self.relaxation.fix(case.ones, case.zeros)
+        point = self.relaxation.solve()
+        for rounds in itertools.count():
+            if point is None or point.bound <= self.cutoff:
+                break
+            if rounds >= CASE_ROUNDS and len(point.fractional()):
+                break  # a whole selection is cut to its end, where the bound is what it is worth
+            if not self.relaxation.cut():
+                break
+            point = self.relaxation.solve()
+        self.relaxation.trim(IDLE)
+        if point is None or point.bound <= self.cutoff:
+            return False
+        bound = min(point.bound, case.bound)
+        ones, zeros = self._reduce(point, case.ones, case.zeros)
+        if bound < target:
+            self._keep(case.path, ones, zeros, bound)
+            return False
+        fractional = point.fractional()
+        undecided = np.setdiff1d(fractional, np.concatenate([ones, zeros]))
+        if not len(undecided):
+            if not len(fractional):
+                # a selection: it is valued, and what remains is solved without it
+                selected = np.flatnonzero(point.s > 0.5)
+                self._value(selected)
+                self.relaxation.add([Seen(tuple(selected.tolist()))])
+            self._keep(case.path, ones, zeros, bound)
+            return False
+        self._split(case.path, ones, zeros, bound, undecided, point.s[undecided])
+        return True
+
+    def _split(
+        self,
+        path: Path,
+        ones: np.ndarray,
+        zeros: np.ndarray,
+        above: float,
+        features: np.ndarray,
+        s: np.ndarray,
+    ) -> None:
+        """Two cases, with and without one of the ``features``; both start from this one's basis."""
+        best = int(self.experience.promise(features, s).argmax())
         d = int(features[best])
-        for value, distance in ((1, 1 - s[best]), (0, s[best])):
-            ones = np.append(case.ones, d) if value else case.ones
-            zeros = case.zeros if value else np.append(case.zeros, d)
-            bound = self._solve((*case.path, (d, value)), ones, zeros, case.bound)
+        basis = self.relaxation.basis()
+        with_d = self._bound((*path, (d, 1)), np.append(ones, d), zeros, above)
+        self.relaxation.restore(basis)
+        without_d = self._bound((*path, (d, 0)), ones, np.append(zeros, d), above)
+        for value, bound, distance in ((1, with_d, 1 - s[best]), (0, without_d, s[best])):
             if np.isfinite(bound):
-                self.decrease[value, d] += (case.bound - bound) / distance
-                self.observed[value, d] += 1
+                self.news.append((value, d, (above - bound) / distance))
 
-    def _promise(self, features: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """The product of the two decreases expected; the mean of all where nothing is known."""
-        product = np.ones(len(features))
-        for value, distance in ((1, 1 - s), (0, s)):
-            decrease, observed = self.decrease[value], self.observed[value]
-            mean = decrease.sum() / observed.sum() if decrease.any() else 1.0
-            known = observed[features] > 0
-            rate = decrease[features] / np.maximum(observed[features], 1)
-            product *= np.maximum(np.where(known, rate, mean) * distance, 1e-9)
-        return product
-
-    def _solve(self, path: Path, ones: np.ndarray, zeros: np.ndarray, above: float) -> float:
+    def _bound(self, path: Path, ones: np.ndarray, zeros: np.ndarray, above: float) -> float:
         """Bound a case, ``above`` its parent's, and keep it where it may hold something better."""
-        self.count += 1
-        n, n_f = self.problem.n_features, self.problem.similarity.shape[1]
-        if len(ones) > n or n_f - len(zeros) < n:
-            return -np.inf
-        if len(ones) == n or n_f - len(zeros) == n:
-            everything = np.setdiff1d(np.arange(n_f), zeros)
-            self._value(np.sort(ones) if len(ones) == n else everything)
+        if self._settled(ones, zeros):
             return -np.inf
         self.relaxation.fix(ones, zeros)
-        point = self.relaxation.solve(CASE_ROUNDS, enough=self.cutoff)
-        self.relaxation.trim(IDLE)
+        point = self.relaxation.solve()
         if point is None:
             return -np.inf
         bound = min(point.bound, above)
         if bound > self.cutoff:
-            ones, zeros = self._reduce(point, ones, zeros)
-            support = np.flatnonzero(point.s)
-            case = Case(-bound, self.count, path, ones, zeros, support, point.s[support])
-            heapq.heappush(self.open, case)
+            self._keep(path, *self._reduce(point, ones, zeros), bound)
         return bound
+
+    def _settled(self, ones: np.ndarray, zeros: np.ndarray) -> bool:
+        """Whether one selection is left, which is then valued, or none."""
+        n, n_f = self.problem.n_features, self.problem.similarity.shape[1]
+        if len(ones) < n < n_f - len(zeros):
+            return False
+        if len(ones) <= n <= n_f - len(zeros):
+            everything = np.setdiff1d(np.arange(n_f), zeros)
+            self._value(np.sort(ones) if len(ones) == n else everything)
+        return True
+
+    def _keep(self, path: Path, ones: np.ndarray, zeros: np.ndarray, bound: float) -> None:
+        self.count += 1
+        heapq.heappush(self.open, Case(-bound, self.count, path, ones, zeros))
 
     def _reduce(
         self, point: Point, ones: np.ndarray, zeros: np.ndarray

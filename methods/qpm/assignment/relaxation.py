@@ -19,6 +19,7 @@ the best is taken in.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ from methods.qpm.assignment.cuts import Crowd, Cut, Seen, Share, find_crowds, pr
 from methods.qpm.assignment.problem import AssignmentProblem
 
 MOST_CROWDS = 200  # added in one round
-LEAST_CROWD, LEAST_SHARE = 1e-3, 1e-5  # violations that count
+LEAST_CROWD, LEAST_SHARE = 1e-3, 1e-4  # violations that count
 MOST_COLUMNS = 50  # taken in at once
 # not scaled: all coefficients are of one size, and it is 15 % faster
 OPTIONS = {"output_flag": False, "threads": 1, "random_seed": 0, "simplex_scale_strategy": 0}
@@ -43,6 +44,10 @@ class Point:
     bound: float
     s: np.ndarray
     profit: np.ndarray
+
+    def fractional(self) -> np.ndarray:
+        """The features that are neither selected nor excluded."""
+        return np.flatnonzero((self.s > 1e-6) & (self.s < 1 - 1e-6))
 
 
 class Relaxation:
@@ -108,27 +113,71 @@ class Relaxation:
             self.model.changeColsBounds(len(changed), columns, lower, upper)
         self.fixed = fixed
 
-    def solve(
-        self,
-        rounds: int,
-        enough: float = -np.inf,
-        generator: np.random.Generator | None = None,
-    ) -> Point | None:
-        """Solve, add violated cuts, and so on, ``rounds`` times at most.
+    def solve(self) -> Point | None:
+        """The bound within the fixings, None where they leave no selection.
 
-        Ends early where nothing is violated, and where the bound falls below ``enough``. With a
-        ``generator`` the search for cuts is thorough. None where the fixings leave no selection.
+        Solves again while features without a column would be among the best.
         """
-        best: Point | None = None
-        for _ in range(rounds):
-            point = self._optimum()
-            if point is None:
-                return None
-            if best is None or point.bound < best.bound:
-                best = point
-            if best.bound <= enough or not self._cut(generator):
-                break
-        return best
+        while True:
+            self.model.run()
+            if self.model.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
+                without = self._absent()
+                if not len(without):
+                    return None
+                self._take_in(without[:MOST_COLUMNS])
+                continue
+            dual = np.array(self.model.getSolution().row_dual)[self.first_cut :]
+            multiplier = np.maximum(-dual, 0)
+            point, threshold = self._point(multiplier)
+            without = self._absent()
+            better = without[point.profit[without] > threshold + 1e-7]
+            if not len(better):
+                self.idle = np.where(multiplier > 0, 0, self.idle + 1)
+                return point
+            self._take_in(better[np.argsort(-point.profit[better])[:MOST_COLUMNS]])
+
+    def cut(self, generator: np.random.Generator | None = None) -> bool:
+        """Add what the last solve's point violates; whether there was anything.
+
+        With a ``generator`` the search for cuts is thorough.
+        """
+        values = np.array(self.model.getSolution().col_value)
+        s, theta = self._selection(values), values[self.theta]
+        size = values[self.size] if self.varies else np.full(len(theta), float(self.largest))
+        price = prices(self.gain, s, size)
+        support = np.flatnonzero(s)
+        surplus = np.maximum(self.gain[:, support] - price[:, None], 0) @ s[support]
+        excess = theta - (size * price + surplus)
+        cuts: list[Cut] = [
+            Share(int(c), float(price[c])) for c in np.flatnonzero(excess > LEAST_SHARE)
+        ]
+        y = np.zeros((len(support), len(support)))
+        if self.y:
+            where = np.full(len(s), -1)
+            where[support] = np.arange(len(support))
+            pairs = where[np.array(list(self.y))]
+            worth = values[np.array(list(self.y.values()))]
+            known = (pairs >= 0).all(1) & (worth > 0)
+            d, e = pairs[known].T
+            y[d, e] = y[e, d] = worth[known]
+        redundancy = self.problem.redundancy[np.ix_(support, support)]
+        crowds = find_crowds(redundancy, s[support], y, LEAST_CROWD, MOST_CROWDS, generator)
+        for places, h, alpha in crowds:
+            features = support[places].tolist()
+            inside = np.argwhere(np.triu(redundancy[np.ix_(places, places)] > 0))
+            pairs = tuple((features[i], features[j]) for i, j in inside.tolist())
+            cuts.append(Crowd(tuple(features), pairs, h, alpha))
+        self.add(cuts)
+        return bool(cuts)
+
+    def basis(self) -> highspy.HighsBasis:
+        """Where the last solve ended, to :meth:`restore`."""
+        return self.model.getBasis()
+
+    def restore(self, basis: highspy.HighsBasis) -> None:
+        """Start the next solve from ``basis``, unless columns have been taken in since."""
+        if len(basis.col_status) == self.model.getNumCol():
+            self.model.setBasis(basis)
 
     def add(self, cuts: Sequence[Cut]) -> None:
         """Put inequalities into the program."""
@@ -148,12 +197,14 @@ class Relaxation:
 
     def trim(self, idle: int) -> None:
         """Drop the cuts that did not matter in the last ``idle`` solves, and the columns that
-        only they used when these are many."""
-        gone = np.flatnonzero(self.idle >= idle)
-        if len(gone):
-            self.model.deleteRows(len(gone), (gone + self.first_cut).astype(np.int32))
-            self.cuts = [cut for cut, age in zip(self.cuts, self.idle, strict=True) if age < idle]
-            self.idle = self.idle[self.idle < idle]
+        only they used when these are many. Selections seen stay seen."""
+        seen = np.array([isinstance(cut, Seen) for cut in self.cuts], dtype=bool)
+        stays = (self.idle < idle) | seen
+        if not stays.all():
+            gone = np.flatnonzero(~stays) + self.first_cut
+            self.model.deleteRows(len(gone), gone.astype(np.int32))
+            self.cuts = list(itertools.compress(self.cuts, stays))
+            self.idle = self.idle[stays]
         used = {p for cut in self.cuts if isinstance(cut, Crowd) for p in cut.pairs}
         if len(self.y) > 1.5 * len(used):
             stale = np.array([i for pair, i in self.y.items() if pair not in used])
@@ -165,26 +216,6 @@ class Relaxation:
             self.s[self.s >= 0] = number[self.s[self.s >= 0]]
 
     # ------------------------------------------------------------------------------- internals
-
-    def _optimum(self) -> Point | None:
-        """Solve, and again while features without a column would be among the best."""
-        while True:
-            self.model.run()
-            if self.model.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
-                without = self._absent()
-                if not len(without):
-                    return None
-                self._take_in(without[:MOST_COLUMNS])
-                continue
-            dual = np.array(self.model.getSolution().row_dual)[self.first_cut :]
-            multiplier = np.maximum(-dual, 0)
-            point, threshold = self._point(multiplier)
-            without = self._absent()
-            better = without[point.profit[without] > threshold + 1e-7]
-            if not len(better):
-                self.idle = np.where(multiplier > 0, 0, self.idle + 1)
-                return point
-            self._take_in(better[np.argsort(-point.profit[better])[:MOST_COLUMNS]])
 
     def _absent(self) -> np.ndarray:
         return np.flatnonzero((self.s < 0) & (self.fixed != 0))
@@ -244,37 +275,6 @@ class Relaxation:
         s = np.where(self.s >= 0, np.clip(values[self.s], 0, 1), 0.0)
         s[s < 1e-7] = 0
         return s
-
-    def _cut(self, generator: np.random.Generator | None) -> bool:
-        """Add what the last solve's point violates; whether there was anything."""
-        values = np.array(self.model.getSolution().col_value)
-        s, theta = self._selection(values), values[self.theta]
-        size = values[self.size] if self.varies else np.full(len(theta), float(self.largest))
-        price = prices(self.gain, s, size)
-        support = np.flatnonzero(s)
-        surplus = np.maximum(self.gain[:, support] - price[:, None], 0) @ s[support]
-        excess = theta - (size * price + surplus)
-        cuts: list[Cut] = [
-            Share(int(c), float(price[c])) for c in np.flatnonzero(excess > LEAST_SHARE)
-        ]
-        y = np.zeros((len(support), len(support)))
-        if self.y:
-            where = np.full(len(s), -1)
-            where[support] = np.arange(len(support))
-            pairs = where[np.array(list(self.y))]
-            worth = values[np.array(list(self.y.values()))]
-            known = (pairs >= 0).all(1) & (worth > 0)
-            d, e = pairs[known].T
-            y[d, e] = y[e, d] = worth[known]
-        redundancy = self.problem.redundancy[np.ix_(support, support)]
-        crowds = find_crowds(redundancy, s[support], y, LEAST_CROWD, MOST_CROWDS, generator)
-        for places, h, alpha in crowds:
-            features = support[places].tolist()
-            inside = np.argwhere(np.triu(redundancy[np.ix_(places, places)] > 0))
-            pairs = tuple((features[i], features[j]) for i, j in inside.tolist())
-            cuts.append(Crowd(tuple(features), pairs, h, alpha))
-        self.add(cuts)
-        return bool(cuts)
 
     def _point(self, multiplier: np.ndarray) -> tuple[Point, float]:
         """The Lagrangian bound at the solver's multipliers, mended to satisfy their signs, and
