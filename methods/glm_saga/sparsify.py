@@ -16,8 +16,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from methods.glm_saga.path import count_nonzeros
+from methods.glm_saga.solver import evaluate
+from methods.glm_saga.table import Table
 
 SLDD_KEPT_AS_PUBLISHED = 5
 
@@ -107,6 +110,30 @@ def ternary(
     else:
         ramp = balance * (2 * most / max(balance.max(), 1))
     return (signs * level).astype(weight.dtype), (most - ramp).astype(bias.dtype)
+
+
+def ternary_layer(
+    path: Solutions, table: Table, n_per_class: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Q-SENN's sparse layer of a path: ``(weight (C, d), bias (C,), index)``.
+
+    Of the points with at least ``n_per_class`` weights per class on average (the last one if there
+    is none) the one whose :func:`ternary` layer has the least cross-entropy on ``table``, the
+    training data. The authors take the last point, where their solver, stopped early, leaves
+    biases of about 1. At the optimum they go on growing as lambda falls, the more so since nothing
+    penalises them, and the ramp of biases that they span drowns the features.
+    """
+    counts = count_nonzeros(path.weights)
+    enough = np.flatnonzero(counts >= n_per_class * path.weights.shape[1])
+    best: tuple[float, int, tuple[np.ndarray, np.ndarray]] | None = None
+    for index in enough if len(enough) else [len(counts) - 1]:
+        layer = ternary(path.weights[index], path.biases[index], n_per_class)
+        x = torch.as_tensor(np.column_stack(layer), device=table.device)
+        loss = evaluate(table, x, gradient=False, dtype=table.dtype).loss
+        if best is None or loss < best[0]:
+            best = loss, int(index), layer
+    assert best is not None
+    return *best[2], best[1]
 
 
 def _largest(weight: np.ndarray, k: int) -> np.ndarray:

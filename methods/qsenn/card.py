@@ -48,7 +48,9 @@ CARD = MethodCard(
         "augment": "light",
     },
     deviations=(
-        "the elastic-net path is solved to its optimum, not stopped early as glm-saga is",
+        "the elastic-net path is solved to its optimum, not stopped early as glm-saga is, and the "
+        "layer comes from the point whose ternary layer fits the training images best, not from "
+        "the last",
         "the largest weight keeps its sign when it is negative, and biases are never NaN",
     ),
 )

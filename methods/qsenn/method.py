@@ -9,8 +9,9 @@ from benchmark.classifier import Classifier, Head
 from benchmark.context import Context
 from benchmark.contracts import Fitted
 from benchmark.features import Features
-from methods.glm_saga.sparsify import ternary
+from methods.glm_saga.sparsify import ternary_layer
 from methods.glm_saga.stages import selected_features, sparse_path
+from methods.glm_saga.table import open_table
 from methods.qsenn.card import QSENNParameters
 from methods.sparse_head import readable_head
 
@@ -51,8 +52,13 @@ def _ternary_head(
 
     def compute() -> dict[str, torch.Tensor]:
         path = sparse_path(context, features, selection, parameters.engine)
-        # The regularised entry that is densest: the last one (golden item 34).
-        weight, bias = ternary(path.weights[-1], path.biases[-1], parameters.n_per_class)
+        table = open_table(
+            np.ascontiguousarray(features.train.features[:, selection]),
+            features.train.labels,
+            context.n_classes,
+            device=context.device,
+        )
+        weight, bias, _ = ternary_layer(path, table, parameters.n_per_class)
         return {
             "weight": torch.as_tensor(np.ascontiguousarray(weight)),
             "bias": torch.as_tensor(np.ascontiguousarray(bias)),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from methods.glm_saga.sparsify import densest_with_at_most, sldd_cut, ternary
+from methods.glm_saga.sparsify import densest_with_at_most, sldd_cut, ternary, ternary_layer
+from methods.glm_saga.table import open_table
 
 QSENN = ["typical", "neg_max", "few_nonzeros", "equal_counts", "per_class_3"]
 SLDD = [
@@ -105,6 +106,38 @@ def test_ternary_properties(weight, bias, n_per_class):
     assert np.abs(ramp).max() <= np.abs(bias).max() + 1e-12
     balance = np.sign(found).sum(1)
     assert np.all(np.diff(ramp[np.argsort(balance)]) <= 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ternary_layer_is_the_one_that_fits_best(seed):
+    """Against the cross-entropies of all layers, computed plainly."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(2, 3, size=(300, 8)), rng.integers(0, 5, 300)
+    x[np.arange(300), y] += 5
+    z = (x - x.mean(0)) / x.std(0)
+    weights = rng.normal(size=(6, 5, 8)) * np.linspace(0.2, 3, 6)[:, None, None]
+    weights[:, np.arange(5), np.arange(5)] += 2
+    weights[0].flat[9:] = 0  # 9 weights where 10 are asked for: not considered
+    biases = rng.normal(size=(6, 5))
+    losses = [np.inf]
+    for weight, bias in zip(weights[1:], biases[1:], strict=True):
+        w, b = ternary(weight, bias, 2)
+        logits = z @ w.T + b
+        losses.append(np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(300), y]))
+    table = open_table(x.astype(np.float32), y, 5)
+    w, b, index = ternary_layer(path_of(weights, biases), table, 2)
+    assert index == np.argmin(losses)
+    np.testing.assert_array_equal(w, ternary(weights[index], biases[index], 2)[0])
+    np.testing.assert_array_equal(b, ternary(weights[index], biases[index], 2)[1])
+
+
+def test_ternary_layer_of_a_path_with_few_weights_is_the_last():
+    weights = np.zeros((3, 2, 4))
+    weights[1, 0, 0] = weights[2, 0, 1] = 1.0
+    table = open_table(np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1]), 2)
+    w, _, index = ternary_layer(path_of(weights), table, 3)
+    assert index == 2
+    assert (w != 0).sum() == 1
 
 
 @pytest.mark.parametrize("name", SLDD)
