@@ -15,12 +15,11 @@ matter in its part of the tree: the result does not depend on the number of core
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -46,23 +45,18 @@ CLOSE = 1e-9  # relative: no better selection is looked for beyond this
 Path = tuple[tuple[int, int], ...]  # (feature, 1 selected or 0 excluded), from the root on
 
 
-@dataclass(order=True)
+@dataclass(frozen=True)
 class Case:
-    """Selections with the features ``ones`` and without ``zeros``; the highest bound first.
+    """Selections with the features ``ones`` and without ``zeros``, none better than ``bound``.
 
     ``path`` holds the splits that led here; ``ones`` and ``zeros`` also what follows from reduced
     costs.
     """
 
-    minus_bound: float
-    number: int
-    path: Path = field(compare=False)
-    ones: np.ndarray = field(compare=False)
-    zeros: np.ndarray = field(compare=False)
-
-    @property
-    def bound(self) -> float:
-        return -self.minus_bound
+    bound: float
+    path: Path
+    ones: np.ndarray
+    zeros: np.ndarray
 
 
 def certify(
@@ -89,14 +83,14 @@ def certify(
             for lane in list(lanes):
                 if len(lanes) < LANES and len(lane.open) >= FULL:
                     lanes.append(lane.divide())
-            bounds = sorted(-case.bound for lane in lanes for case in lane.open)
+            bounds = sorted((case.bound for lane in lanes for case in lane.open), reverse=True)
             if not bounds:
                 monitor.tighten(max(lane.floor for lane in lanes))
                 break
             # all lanes work down to one level, so that none is left behind when the time is over
             for lane in lanes:
                 lane.look()
-            target = -bounds[min(ROUND, len(bounds)) - 1]
+            target = bounds[min(ROUND, len(bounds)) - 1]
             work = partial(Lane.work, target=target, quota=min(FULL, cases - done))
             steps = sum(pool.map(work, [lane for lane in lanes if lane.bound >= target]))
             done += steps
@@ -133,7 +127,7 @@ class Experience:
 
 
 class Lane:
-    """Some of the cases, one linear program with its cuts, and what splitting brought so far."""
+    """Some of the cases and one linear program with its cuts."""
 
     def __init__(
         self, problem: AssignmentProblem, monitor: Monitor, relaxation: Relaxation
@@ -141,10 +135,9 @@ class Lane:
         self.problem = problem
         self.monitor = monitor
         self.relaxation = relaxation
-        self.open: list[Case] = []
+        self.open: list[Case] = []  # the oldest first
         self.floor = -np.inf  # the worth of the selections that were seen
         self.cutoff = -np.inf  # cases below it hold nothing better than the incumbent
-        self.count = 0
         self.depth = 0  # how many splits all cases have in common
         self.experience = Experience(problem.similarity.shape[1])
         self.news: list[tuple[int, int, float]] = []  # what the experience does not hold yet
@@ -152,7 +145,7 @@ class Lane:
     @property
     def bound(self) -> float:
         """No selection of this lane's cases exceeds it."""
-        return max(self.floor, self.open[0].bound if self.open else -np.inf)
+        return max([self.floor, *(case.bound for case in self.open)])
 
     def look(self) -> None:
         """Take note of the incumbent; between rounds only, so that lanes don't race."""
@@ -200,12 +193,10 @@ class Lane:
         """
         steps = 0
         while steps < quota and not self.monitor.out_of_time():
-            ready = [case for case in self.open if case.bound >= target]
+            ready = [i for i, case in enumerate(self.open) if case.bound >= target]
             if not ready:
                 break
-            case = max(ready, key=lambda case: case.number)
-            self.open.remove(case)
-            heapq.heapify(self.open)
+            case = self.open.pop(ready[-1])
             if case.bound > self.cutoff:
                 steps += self._look_closer(case, target)
         return steps
@@ -217,12 +208,10 @@ class Lane:
         self.depth += 1
         first = self.open[0].path[: self.depth]
         other = Lane(self.problem, self.monitor, self.relaxation.copy())
-        other.depth, other.count = self.depth, self.count
+        other.depth = self.depth
         other.experience = self.experience
         other.open = [case for case in self.open if case.path[: self.depth] != first]
         self.open = [case for case in self.open if case.path[: self.depth] == first]
-        heapq.heapify(other.open)
-        heapq.heapify(self.open)
         return other
 
     # ------------------------------------------------------------------------------- internals
@@ -306,8 +295,7 @@ class Lane:
         return True
 
     def _keep(self, path: Path, ones: np.ndarray, zeros: np.ndarray, bound: float) -> None:
-        self.count += 1
-        heapq.heappush(self.open, Case(-bound, self.count, path, ones, zeros))
+        self.open.append(Case(bound, path, ones, zeros))
 
     def _reduce(
         self, point: Point, ones: np.ndarray, zeros: np.ndarray
