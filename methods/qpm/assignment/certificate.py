@@ -3,19 +3,18 @@
 At the root the relaxation of :mod:`methods.qpm.assignment.relaxation` is tightened by its cuts.
 Then the cases with the highest bounds are cut further and, where that does not lower their bound
 enough, split in two, a feature selected or excluded, and so on (Land and Doig 1960). The feature
-is the one whose two cases promise to lower the bound
-most, judged by what such steps brought before (pseudo-costs: Benichou et al. 1971, Mathematical
-Programming 1). In each case features that can't be in (or out of) a better selection are fixed by
-their reduced costs.
+is the one whose two cases promise to lower the bound most, judged by what such steps brought
+before (pseudo-costs: Benichou et al. 1971, Mathematical Programming 1). In each case features that
+can't be in (or out of) a better selection are fixed by their reduced costs.
 
-Equation 4 is left aside, so that the bound is on all assignments, alike or not. The cases are
-spread over a number of linear programs, the lanes, that run side by side, each with the cuts that
-matter in its part of the tree: the result does not depend on the number of cores.
+The linear programs leave equation 4 aside; a selection that is left alone is valued with it. So
+the bound is on what is feasible, up to a relative 1e-9. The cases are spread over a number of
+linear programs, the lanes, that run side by side, each with the cuts that matter in its part of
+the tree: the result does not depend on the number of cores.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,12 +33,14 @@ from methods.qpm.assignment.relaxation import Point, Relaxation
 ROOT_ROUNDS = 100  # cutting rounds at the root, at most
 ROOT_STALLED = 3  # of them that may bring next to nothing,
 ROOT_LITTLE = 3e-5  # relative
-CASE_ROUNDS = 2  # cutting rounds in a case before it is split
+CASE_ROUNDS = 2  # cutting rounds in a case before it is split,
+WHOLE_ROUNDS = 20  # more where its point is a whole selection, whose bound is then its worth
 IDLE = 4  # a cut that did not matter in so many solves is dropped
 KEPT = 12  # features per selected one that have a column below the root
 LANES = 64
 ROUND = 32  # cases that the lanes work on before they look at each other
 FULL = 4  # open cases at which a lane is divided, while there are fewer lanes
+LEAST_DISTANCE = 0.05  # of s from what it is fixed to; lest a small one spoils the pseudo-costs
 CLOSE = 1e-9  # relative: no better selection is looked for beyond this
 
 Path = tuple[tuple[int, int], ...]  # (feature, 1 selected or 0 excluded), from the root on
@@ -66,11 +67,13 @@ def certify(
     cases: int,
     workers: int | None = None,
 ) -> None:
-    """Lower ``monitor.bound`` until it proves the wanted gap, or ``cases`` have been split.
+    """Lower ``monitor.bound`` until it proves the wanted gap, or ``cases`` or a few more are split.
 
-    The better the incumbent that ``monitor`` holds, the more can be left out. Selections that the
-    relaxation finds are offered to it. ``workers`` threads (all cores by default).
+    The better the incumbent that ``monitor`` holds, and it must hold one, the more can be left out.
+    Selections that the relaxation finds are offered to it. ``workers`` threads (all cores by
+    default).
     """
+    assert np.isfinite(monitor.objective), "the search comes first"
     root = Lane(problem, monitor, Relaxation(problem))
     root.start(progress)
     lanes = [root]
@@ -141,10 +144,11 @@ class Lane:
         self.depth = 0  # how many splits all cases have in common
         self.experience = Experience(problem.similarity.shape[1])
         self.news: list[tuple[int, int, float]] = []  # what the experience does not hold yet
+        self.found: list[tuple[np.ndarray, np.ndarray]] = []  # selections and their assignments
 
     @property
     def bound(self) -> float:
-        """No selection of this lane's cases exceeds it."""
+        """No selection of this lane's cases exceeds it and the incumbent."""
         return max([self.floor, *(case.bound for case in self.open)])
 
     def look(self) -> None:
@@ -152,9 +156,11 @@ class Lane:
         self.cutoff = self.monitor.objective + CLOSE * abs(self.monitor.objective)
 
     def report(self) -> None:
-        """Share what was learned; between rounds only."""
+        """Share what was learned and found; between rounds only."""
         self.experience.learn(self.news)
-        self.news = []
+        for selected, assignment in self.found:
+            self.monitor.offer(selected, assignment)
+        self.news, self.found = [], []
 
     def start(self, progress: Progress) -> None:
         """The root: cut until it hardly helps, then keep the features that are worth most."""
@@ -180,16 +186,19 @@ class Lane:
                 if stalled == ROOT_STALLED:
                     generator, stalled = np.random.default_rng(0), 0  # from now on thorough
         assert point is not None
+        if monitor.good_enough() or monitor.out_of_time():
+            return
         most = np.argsort(-point.profit, kind="stable")[: KEPT * self.problem.n_features]
         self.relaxation = self.relaxation.copy(np.union1d(most, np.flatnonzero(point.s)))
         nothing = np.array([], dtype=np.int64)
         self.look()
         self._bound((), nothing, nothing, monitor.bound)
+        self.report()
 
     def work(self, target: float, quota: int) -> int:
         """Cut or split cases down to ``target``; ``quota`` splits at most; how many it were.
 
-        Newest first, since the linear program is nearest to that one; all of them have their turn.
+        Newest first, since the linear program is nearest to that one.
         """
         steps = 0
         while steps < quota and not self.monitor.out_of_time():
@@ -217,16 +226,16 @@ class Lane:
     # ------------------------------------------------------------------------------- internals
 
     def _look_closer(self, case: Case, target: float) -> bool:
-        """Cut further; split the case, and return True, if that leaves it at ``target``."""
+        """Cut further; whether that left the case at ``target``, so that it had to be split."""
         if self._settled(case.ones, case.zeros):
             return False
         self.relaxation.fix(case.ones, case.zeros)
         point = self.relaxation.solve()
-        for rounds in itertools.count():
+        for rounds in range(WHOLE_ROUNDS):
             if point is None or point.bound <= self.cutoff:
                 break
             if rounds >= CASE_ROUNDS and len(point.fractional()):
-                break  # a whole selection is cut to its end, where the bound is what it is worth
+                break
             if not self.relaxation.cut():
                 break
             point = self.relaxation.solve()
@@ -240,12 +249,14 @@ class Lane:
             return False
         fractional = point.fractional()
         undecided = np.setdiff1d(fractional, np.concatenate([ones, zeros]))
-        if not len(undecided):
-            if not len(fractional):
-                # a selection: it is valued, and what remains is solved without it
-                selected = np.flatnonzero(point.s > 0.5)
-                self._value(selected)
-                self.relaxation.add([Seen(tuple(selected.tolist()))])
+        if not len(fractional):
+            # a selection: it is valued, and what remains is solved without it
+            selected = np.flatnonzero(point.s > 0.5)
+            self._value(selected)
+            self.relaxation.add([Seen(tuple(selected.tolist()))])
+            self._keep(case.path, ones, zeros, bound)
+            return True
+        if not len(undecided):  # reduced costs have just decided them: to be solved again
             self._keep(case.path, ones, zeros, bound)
             return False
         self._split(case.path, ones, zeros, bound, undecided, point.s[undecided])
@@ -269,7 +280,7 @@ class Lane:
         without_d = self._bound((*path, (d, 0)), ones, np.append(zeros, d), above)
         for value, bound, distance in ((1, with_d, 1 - s[best]), (0, without_d, s[best])):
             if np.isfinite(bound):
-                self.news.append((value, d, (above - bound) / distance))
+                self.news.append((value, d, (above - bound) / max(distance, LEAST_DISTANCE)))
 
     def _bound(self, path: Path, ones: np.ndarray, zeros: np.ndarray, above: float) -> float:
         """Bound a case, ``above`` its parent's, and keep it where it may hold something better."""
@@ -312,9 +323,9 @@ class Lane:
         return np.concatenate([ones, into]), np.concatenate([zeros, out])
 
     def _value(self, selected: np.ndarray) -> None:
-        """A selection that needs no bound: offer it, remember its worth."""
+        """A selection that needs no bound: keep it to be offered, remember its worth."""
         assignment = assign(self.problem, selected)
-        self.monitor.offer(selected, assignment)
+        self.found.append((selected, assignment))
         worth = evaluate(self.problem, selected, assignment)
         if not self.problem.exact_per_class:  # where separating classes is not exact
             worth = max(worth, relaxed(self.problem, selected))
