@@ -37,9 +37,10 @@ CASE_ROUNDS = 2  # cutting rounds in a case before it is split,
 WHOLE_ROUNDS = 20  # more where its point is a whole selection, whose bound is then its worth
 IDLE = 4  # a cut that did not matter in so many solves is dropped
 KEPT = 12  # features per selected one that have a column below the root
-LANES = 64
+LANES = 256  # at most, and fewer where their programs
+NONZEROS = 10_000_000  # had more in all when they begin: 2 to 3 GiB
 ROUND = 32  # cases that the lanes work on before they look at each other
-FULL = 4  # open cases at which a lane is divided, while there are fewer lanes
+FULL = 2  # open cases at which a lane is divided, while there are fewer lanes
 LEAST_DISTANCE = 0.05  # of s from what it is fixed to; lest a small one spoils the pseudo-costs
 CLOSE = 1e-9  # relative: no better selection is looked for beyond this
 
@@ -77,6 +78,7 @@ def certify(
     root = Lane(problem, monitor, Relaxation(problem))
     root.start(progress)
     lanes = [root]
+    most = min(LANES, NONZEROS // root.relaxation.nonzeros())
     with (
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
         progress.bar("splitting cases", total=cases) as advance,
@@ -84,7 +86,7 @@ def certify(
         done = 0
         while done < cases and not monitor.good_enough() and not monitor.out_of_time():
             for lane in list(lanes):
-                if len(lanes) < LANES and len(lane.open) >= FULL:
+                if len(lanes) < most and len(lane.open) >= FULL:
                     lanes.append(lane.divide())
             bounds = sorted((case.bound for lane in lanes for case in lane.open), reverse=True)
             if not bounds:

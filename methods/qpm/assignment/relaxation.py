@@ -170,6 +170,10 @@ class Relaxation:
         self.add(cuts)
         return bool(cuts)
 
+    def nonzeros(self) -> int:
+        """How many coefficients are not zero, to which its memory is about proportional."""
+        return int(self.model.getNumNz())
+
     def basis(self) -> highspy.HighsBasis:
         """Where the last solve ended, to :meth:`restore`."""
         return self.model.getBasis()
