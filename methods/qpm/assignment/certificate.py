@@ -37,8 +37,9 @@ CASE_ROUNDS = 2  # cutting rounds in a case before it is split,
 WHOLE_ROUNDS = 20  # more where its point is a whole selection, whose bound is then its worth
 IDLE = 4  # a cut that did not matter in so many solves is dropped
 KEPT = 12  # features per selected one that have a column below the root
-LANES = 256  # at most, and fewer where their programs
-NONZEROS = 10_000_000  # had more in all when they begin: 2 to 3 GiB
+LANES = 1000  # at most, and fewer where all programs
+NONZEROS = 40_000_000  # had more together, by the first one's: about 1.5 GiB
+AWAKE = 6_000_000  # those that keep their solver between rounds: about 2 GiB
 ROUND = 32  # cases that the lanes work on before they look at each other
 FULL = 2  # open cases at which a lane is divided, while there are fewer lanes
 LEAST_DISTANCE = 0.05  # of s from what it is fixed to; lest a small one spoils the pseudo-costs
@@ -78,6 +79,7 @@ def certify(
     root = Lane(problem, monitor, Relaxation(problem))
     root.start(progress)
     lanes = [root]
+    awake = AWAKE // root.relaxation.nonzeros()
     most = min(LANES, NONZEROS // root.relaxation.nonzeros())
     with (
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
@@ -101,6 +103,8 @@ def certify(
             done += steps
             for lane in lanes:
                 lane.report()
+            for lane in lanes[awake:]:
+                lane.relaxation.rest()
             monitor.tighten(max(lane.bound for lane in lanes))
             advance(steps, note=f"Z <= {monitor.bound:.6g}")
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,6 +51,16 @@ class Crowd:
     @property
     def constant(self) -> float:
         return self.alpha * self.h * (self.h + 1) / 2
+
+    @cached_property
+    def members(self) -> np.ndarray:
+        """``features`` as an array."""
+        return np.array(self.features, dtype=np.int64)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """``pairs`` as an array (pairs, 2)."""
+        return np.array(self.pairs, dtype=np.int64).reshape(-1, 2)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,13 @@ MOST_COLUMNS = 50  # taken in at once
 OPTIONS = {"output_flag": False, "threads": 1, "random_seed": 0, "simplex_scale_strategy": 0}
 
 
+def _solver() -> highspy.Highs:
+    solver = highspy.Highs()
+    for name, value in OPTIONS.items():
+        solver.setOptionValue(name, value)
+    return solver
+
+
 @dataclass(frozen=True)
 class Point:
     """A bound on all selections within the fixings, the fractional selection ``s`` (n_f,) at it,
@@ -69,9 +76,8 @@ class Relaxation:
         self.cuts: list[Cut] = []
         self.idle = np.zeros(0, dtype=np.int64)  # for how many solves each cut did not matter
         self.fixed = np.full(n_f, -1, dtype=np.int8)
-        self.model = highspy.Highs()
-        for name, value in OPTIONS.items():
-            self.model.setOptionValue(name, value)
+        self._model: highspy.Highs | None = _solver()
+        self._resting: tuple[highspy.HighsLp, highspy.HighsBasis] | None = None
         # column numbers: theta, m, s (-1: none), and y by its pair of features
         self.theta = np.arange(n_c)
         self.size = np.arange(n_c, 2 * n_c) if self.varies else np.zeros(0, dtype=np.int64)
@@ -95,11 +101,29 @@ class Relaxation:
             other.add(self.cuts)
             return other
         other = Relaxation(self.problem, np.zeros(0, dtype=np.int64))
-        other.model.passModel(self.model.getLp())
-        other.model.setBasis(self.model.getBasis())
+        other._model, other._resting = None, self._program()
         other.cuts, other.idle = list(self.cuts), self.idle.copy()
         other.s, other.y, other.fixed = self.s.copy(), dict(self.y), self.fixed.copy()
         return other
+
+    @property
+    def model(self) -> highspy.Highs:
+        """The solver with the program in it."""
+        if self._model is None:
+            assert self._resting is not None
+            program, basis = self._resting
+            self._model, self._resting = _solver(), None
+            self._model.passModel(program)
+            self._model.setBasis(basis)
+        return self._model
+
+    def rest(self) -> None:
+        """Give up the solver, whose memory is ten times the program's, until it is needed again.
+
+        What it found is lost, but for the basis that the next solve starts from.
+        """
+        if self._model is not None:
+            self._model, self._resting = None, self._program()
 
     def fix(self, ones: np.ndarray, zeros: np.ndarray) -> None:
         """Select the features ``ones``, exclude ``zeros``, free all others."""
@@ -155,8 +179,8 @@ class Relaxation:
         if self.y:
             where = np.full(len(s), -1)
             where[support] = np.arange(len(support))
-            pairs = where[np.array(list(self.y))]
-            worth = values[np.array(list(self.y.values()))]
+            pairs = where[np.fromiter(itertools.chain(*self.y), np.int64).reshape(-1, 2)]
+            worth = values[np.fromiter(self.y.values(), np.int64)]
             known = (pairs >= 0).all(1) & (worth > 0)
             d, e = pairs[known].T
             y[d, e] = y[e, d] = worth[known]
@@ -165,8 +189,8 @@ class Relaxation:
         for places, h, alpha in crowds:
             features = support[places].tolist()
             inside = np.argwhere(np.triu(redundancy[np.ix_(places, places)] > 0))
-            pairs = tuple((features[i], features[j]) for i, j in inside.tolist())
-            cuts.append(Crowd(tuple(features), pairs, h, alpha))
+            redundant = tuple((features[i], features[j]) for i, j in inside.tolist())
+            cuts.append(Crowd(tuple(features), redundant, h, alpha))
         self.add(cuts)
         return bool(cuts)
 
@@ -221,6 +245,9 @@ class Relaxation:
 
     # ------------------------------------------------------------------------------- internals
 
+    def _program(self) -> tuple[highspy.HighsLp, highspy.HighsBasis]:
+        return self._resting or (self.model.getLp(), self.model.getBasis())
+
     def _absent(self) -> np.ndarray:
         return np.flatnonzero((self.s < 0) & (self.fixed != 0))
 
@@ -262,9 +289,10 @@ class Relaxation:
             if not self.varies:
                 return -np.inf, self.largest * cut.price, columns, values
             return -np.inf, 0.0, np.append(columns, self.size[cut.c]), np.append(values, -cut.price)
-        columns = self.s[list(cut.features)]
         if isinstance(cut, Seen):
+            columns = self.s[list(cut.features)]
             return -np.inf, len(columns) - 1.0, columns, np.ones(len(columns))
+        columns = self.s[cut.members]
         ys = [self.y[pair] for pair in cut.pairs]
         values = np.repeat([float(cut.h), -1.0], [len(columns), len(ys)])
         return (
@@ -288,7 +316,7 @@ class Relaxation:
         active = [(cut, w) for cut, w in zip(self.cuts, multiplier, strict=True) if w > 0]
         total, price = np.zeros(n_c), np.zeros(n_c)
         constant, profit = 0.0, problem.bias.copy()
-        pair_weight: dict[tuple[int, int], float] = {}
+        crowds: list[tuple[Crowd, float]] = []
         for cut, weight in active:
             if isinstance(cut, Share):
                 total[cut.c] += weight
@@ -297,13 +325,22 @@ class Relaxation:
                 constant += weight * (len(cut.features) - 1)
                 profit[list(cut.features)] -= weight
             else:
-                constant += weight * cut.constant
-                profit[list(cut.features)] -= weight * cut.h
-                for pair in cut.pairs:
-                    pair_weight[pair] = pair_weight.get(pair, 0.0) + weight
-        constant += sum(
-            max(0.0, weight - problem.redundancy[pair]) for pair, weight in pair_weight.items()
-        )
+                crowds.append((cut, weight))
+        if crowds:
+            constant += sum(weight * cut.constant for cut, weight in crowds)
+            members = np.concatenate([cut.members for cut, _ in crowds])
+            paid = np.repeat(
+                [weight * cut.h for cut, weight in crowds],
+                [len(cut.members) for cut, _ in crowds],
+            )
+            profit -= np.bincount(members, paid, minlength=len(profit))
+            pairs, which = np.unique(
+                np.concatenate([cut.ends for cut, _ in crowds]) @ [len(profit), 1],
+                return_inverse=True,
+            )
+            paid = np.repeat([weight for _, weight in crowds], [len(cut.ends) for cut, _ in crowds])
+            surplus = np.bincount(which, paid) - problem.redundancy.ravel()[pairs]
+            constant += float(np.maximum(surplus, 0).sum())
         # one price for each class, the mean of its cuts' prices: never worse, by convexity
         share = np.minimum(total, 1.0)
         price /= np.maximum(total, 1e-300)
