@@ -119,6 +119,30 @@ def test_branching_closes_the_gap_to_the_relaxed_optimum(seed, exact):
         assert solution.gap <= 1e-6
 
 
+def test_a_rest_changes_nothing():
+    problem = problem_of(3)
+    relaxation, rested = Relaxation(problem), Relaxation(problem)
+    nothing = np.array([], dtype=np.int64)
+    for d in (0, 5, 2):
+        for program in (relaxation, rested):
+            program.fix(np.array([d]), nothing)
+            program.solve()
+            program.cut()
+        rested.rest()
+        copy = rested.copy()
+        bound = relaxation.solve().bound
+        assert rested.solve().bound == pytest.approx(bound, rel=1e-9)
+        assert copy.solve().bound == pytest.approx(bound, rel=1e-9)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_lanes_that_rest_close_the_gap_too(monkeypatch, exact):
+    monkeypatch.setattr("methods.qpm.assignment.certificate.AWAKE", 0)
+    problem = problem_of(4, exact_per_class=exact)
+    solution = solve(problem, gap=0.0)
+    assert solution.objective <= solution.upper_bound <= best_relaxed(problem) + 1e-6
+
+
 def test_the_number_of_cores_changes_nothing():
     problem = problem_of(5, n_f=30, n_c=30, n=10, k=3)
     start = solve(problem, cases=0)
