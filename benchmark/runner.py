@@ -368,8 +368,11 @@ def _summary(record: dict[str, Any]) -> str:
     if record["status"] != "ok":
         return f"{record['status']}: {record['reason']}"
     own = sum(entry["seconds"] for entry in record["timings"] if not entry["cached"])
-    accuracy = record["metrics"].get("accuracy", {}).get("value")
-    said = "no accuracy" if accuracy is None else f"accuracy {100 * accuracy:.1f} %"
+    said = "done"
+    for name in ("average_drop", "accuracy"):  # an explainer has no accuracy
+        value = record["metrics"].get(name, {}).get("value")
+        if value is not None:
+            said = f"{name.replace('_', ' ')} {100 * value:.1f} %"
     return f"{said} ({duration(own)})"
 
 
