@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-# As in benchmark/__main__.py: before anything imports torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import benchmark.__main__  # noqa: F401 - says how threads wait, before anything imports torch
 
+# isort: split
 import numpy as np
 import pytest
 from hypothesis import settings

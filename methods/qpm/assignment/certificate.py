@@ -37,9 +37,9 @@ CASE_ROUNDS = 2  # cutting rounds in a case before it is split,
 WHOLE_ROUNDS = 20  # more where its point is a whole selection, whose bound is then its worth
 IDLE = 4  # a cut that did not matter in so many solves is dropped
 KEPT = 12  # features per selected one that have a column below the root
-LANES = 1000  # at most, and fewer where all programs
-NONZEROS = 40_000_000  # had more together, by the first one's: about 1.5 GiB
-AWAKE = 6_000_000  # those that keep their solver between rounds: about 2 GiB
+LANES = 1000  # at most
+NONZEROS = 40_000_000  # in all programs, at most, each counted like the first: about 1.5 GiB
+AWAKE = 6_000_000  # in those that keep their solver between rounds, likewise: about 2 GiB
 ROUND = 32  # cases that the lanes work on before they look at each other
 FULL = 2  # open cases at which a lane is divided, while there are fewer lanes
 LEAST_DISTANCE = 0.05  # of s from what it is fixed to; lest a small one spoils the pseudo-costs
@@ -79,8 +79,8 @@ def certify(
     root = Lane(problem, monitor, Relaxation(problem))
     root.start(progress)
     lanes = [root]
-    awake = AWAKE // root.relaxation.nonzeros()
-    most = min(LANES, NONZEROS // root.relaxation.nonzeros())
+    nonzeros = root.relaxation.nonzeros()
+    awake, most = AWAKE // nonzeros, min(LANES, NONZEROS // nonzeros)
     with (
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
         progress.bar("splitting cases", total=cases) as advance,

@@ -19,6 +19,7 @@ the best is taken in.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Relaxation:
             other = Relaxation(self.problem, features)
             other.add(self.cuts)
             return other
-        other = Relaxation(self.problem, np.zeros(0, dtype=np.int64))
+        other = copy.copy(self)  # what never changes is shared
         other._model, other._resting = None, self._program()
         other.cuts, other.idle = list(self.cuts), self.idle.copy()
         other.s, other.y, other.fixed = self.s.copy(), dict(self.y), self.fixed.copy()
@@ -195,7 +196,7 @@ class Relaxation:
         return bool(cuts)
 
     def nonzeros(self) -> int:
-        """How many coefficients are not zero, to which its memory is about proportional."""
+        """How many coefficients are not zero; the program's memory grows with them."""
         return int(self.model.getNumNz())
 
     def basis(self) -> highspy.HighsBasis:
@@ -316,7 +317,8 @@ class Relaxation:
         active = [(cut, w) for cut, w in zip(self.cuts, multiplier, strict=True) if w > 0]
         total, price = np.zeros(n_c), np.zeros(n_c)
         constant, profit = 0.0, problem.bias.copy()
-        crowds: list[tuple[Crowd, float]] = []
+        crowds: list[Crowd] = []
+        weights: list[float] = []
         for cut, weight in active:
             if isinstance(cut, Share):
                 total[cut.c] += weight
@@ -325,21 +327,18 @@ class Relaxation:
                 constant += weight * (len(cut.features) - 1)
                 profit[list(cut.features)] -= weight
             else:
-                crowds.append((cut, weight))
+                crowds.append(cut)
+                weights.append(weight)
         if crowds:
-            constant += sum(weight * cut.constant for cut, weight in crowds)
-            members = np.concatenate([cut.members for cut, _ in crowds])
-            paid = np.repeat(
-                [weight * cut.h for cut, weight in crowds],
-                [len(cut.members) for cut, _ in crowds],
-            )
+            mu = np.array(weights)
+            constant += float(mu @ [crowd.constant for crowd in crowds])
+            members = np.concatenate([crowd.members for crowd in crowds])
+            paid = np.repeat(mu * [crowd.h for crowd in crowds], [len(c.members) for c in crowds])
             profit -= np.bincount(members, paid, minlength=len(profit))
-            pairs, which = np.unique(
-                np.concatenate([cut.ends for cut, _ in crowds]) @ [len(profit), 1],
-                return_inverse=True,
-            )
-            paid = np.repeat([weight for _, weight in crowds], [len(cut.ends) for cut, _ in crowds])
-            surplus = np.bincount(which, paid) - problem.redundancy.ravel()[pairs]
+            ends = np.concatenate([crowd.ends for crowd in crowds])
+            pairs, which = np.unique(ends @ [len(profit), 1], return_inverse=True)
+            total_mu = np.bincount(which, np.repeat(mu, [len(c.ends) for c in crowds]))
+            surplus = total_mu - problem.redundancy.ravel()[pairs]
             constant += float(np.maximum(surplus, 0).sum())
         # one price for each class, the mean of its cuts' prices: never worse, by convexity
         share = np.minimum(total, 1.0)
